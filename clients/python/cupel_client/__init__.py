@@ -1,0 +1,1 @@
+"""The Python side of the contract: the generated stubs live in `cupel_client.gen`."""

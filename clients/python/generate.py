@@ -1,0 +1,61 @@
+"""Generates the typed stubs of `proto/` into the client package; `--check` only says whether they are stale.
+
+The stubs are committed so that neither users nor CI need protoc. Generated modules import each other by the
+proto package (`from cupel.sandbox.v1 import ...`), which no installed package provides; the one rewrite below
+makes those imports relative.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import sys
+import tempfile
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = ROOT / "clients/python/cupel_client/gen"
+SOURCE = "cupel/sandbox/v1/sandbox_service.proto"
+HEADER = '"""Generated from proto/ by `make proto`; do not edit."""\n'
+
+
+def generate(folder: Path) -> dict[str, str]:
+    """Returns the generated files by name, written through `folder`."""
+    include = importlib.resources.files("grpc_tools") / "_proto"
+    arguments = ["protoc", f"-I{ROOT / 'proto'}", f"-I{include}"]
+    plugins = Path(sys.executable).parent
+    arguments += [f"--plugin=protoc-gen-{name}={plugins / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
+    arguments += [f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
+    if protoc.main([*arguments, SOURCE]) != 0:
+        raise SystemExit("protoc failed; its words stand above")
+    files = {"__init__.py": HEADER}
+    for path in sorted((folder / SOURCE).parent.iterdir()):
+        text = path.read_text(encoding="utf-8")
+        text = text.replace("from cupel.sandbox.v1 import", "from cupel_client.gen import")
+        files[path.name] = text.replace("from cupel.sandbox.v1.sandbox_service_pb2", "from cupel_client.gen.sandbox_service_pb2")
+    return files
+
+
+def main() -> int:
+    """Writes the stubs, or compares them with those that stand. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if stubs are stale")
+    check: bool = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as folder:
+        files = generate(Path(folder))
+    standing = {path.name: path.read_text(encoding="utf-8") for path in TARGET.glob("*.py*")}
+    if check:
+        stale = sorted(name for name in files.keys() | standing.keys() if files.get(name) != standing.get(name))
+        if stale:
+            sys.stderr.write(f"stale stubs: {', '.join(stale)}; run `make proto`\n")
+        return 1 if stale else 0
+    TARGET.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (TARGET / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

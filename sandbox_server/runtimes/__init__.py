@@ -1,0 +1,1 @@
+"""Runtimes: how workers come to be. One module for each."""
