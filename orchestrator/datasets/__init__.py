@@ -1,0 +1,1 @@
+"""Datasets: one module per format, each turning files into problems and completions into samples."""
