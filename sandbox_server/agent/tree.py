@@ -1,0 +1,106 @@
+"""What the processes of a cell use, added up from /proc. Used by the supervisor; decides nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import Iterable, List, NamedTuple, Optional
+
+_TICK_SECONDS = 1.0 / os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class TreeUsage(NamedTuple):
+    """What the processes of a cell use together."""
+
+    cpu_s: float
+    threads: int
+    processes: int
+    memory_bytes: int
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(4096).decode("ascii", "replace")
+    except OSError:  # the process ended between listing and reading
+        return ""
+
+
+def in_own_pid_namespace() -> List[int]:
+    """Returns every process of the caller's PID namespace but the caller, which is its first."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+
+
+def descendants(root: int) -> List[int]:
+    """Returns the descendants of a process that collects its orphans."""
+    found: List[int] = []
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        try:
+            threads = os.listdir("/proc/%d/task" % pid)
+        except OSError:
+            continue
+        for thread in threads:
+            children = [int(text) for text in _read("/proc/%d/task/%s/children" % (pid, thread)).split()]
+            found += children
+            waiting += children
+    return found
+
+
+def reaped_cpu_s() -> float:
+    """Returns the CPU time of all descendants that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def anonymous_bytes(pid: Optional[int] = None) -> int:
+    """Returns the private anonymous memory of a process, pages shared with its zygote included."""
+    fields = _read("/proc/%s/statm" % (pid or "self")).split()
+    return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES if len(fields) > 2 else 0
+
+
+def data_bytes() -> int:
+    """Returns what the caller has mapped as data: what RLIMIT_DATA counts."""
+    fields = _read("/proc/self/statm").split()
+    return int(fields[5]) * _PAGE_BYTES if len(fields) > 5 else 0
+
+
+def usage(pids: Iterable[int], zygote_bytes: int, *, with_memory: bool) -> TreeUsage:
+    """Adds up what processes use.
+
+    Args:
+        pids: The processes.
+        zygote_bytes: The anonymous memory that each had when it was forked. A process below it has replaced its
+            memory (exec), so all of it counts.
+        with_memory: Whether to add up memory, which costs one more file each.
+    """
+    cpu_s, threads, processes, memory, shared = reaped_cpu_s(), 0, 0, 0, 0
+    for pid in pids:
+        text = _read("/proc/%d/stat" % pid)
+        fields = text[text.rfind(")") + 2 :].split()
+        if len(fields) < 22:
+            continue
+        cpu_s += sum(int(field) for field in fields[11:15]) * _TICK_SECONDS
+        threads += int(fields[17])
+        processes += 1
+        if with_memory:
+            status = _read("/proc/%d/status" % pid)
+            anonymous = _kibibytes(status, "RssAnon:")
+            memory += anonymous - zygote_bytes if anonymous >= zygote_bytes else anonymous
+            shared = max(shared, _kibibytes(status, "RssShmem:"))
+    return TreeUsage(cpu_s, threads, processes, memory + shared)
+
+
+def _kibibytes(status: str, name: str) -> int:
+    start = status.find(name)
+    if start < 0:
+        return 0
+    return int(status[start + len(name) : status.find("kB", start)]) << 10
+
+
+def run_delay_s(pid: int) -> float:
+    """Returns how long a process has waited for a CPU: being slowed by neighbours is not its fault."""
+    fields = _read("/proc/%d/schedstat" % pid).split()
+    return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0

@@ -1,0 +1,100 @@
+"""What a program sees from inside a cell: run as a sample by the agent at its start, to see which walls stand.
+
+Tries what a hostile sample would try, and prints what happened as one JSON object. Not imported by anything.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+
+
+def attempt(call, *arguments):
+    """Returns the name of the error that a call raises, or "" if it succeeds."""
+    try:
+        call(*arguments)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return ""
+
+
+def libc(name, *arguments):
+    """Calls a libc function that returns -1 on failure; returns the name of the error, or ""."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if getattr(library, name)(*arguments) == -1:
+        return errno.errorcode.get(ctypes.get_errno(), "?")
+    return ""
+
+
+def status():
+    """Returns the fields of /proc/self/status, none if it cannot be read."""
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    except OSError:
+        return {}
+
+
+def namespaces():
+    """Returns the inode number of each namespace that can be read."""
+    found = {}
+    for name in ("user", "pid", "mnt", "net", "ipc", "uts"):
+        try:
+            found[name] = os.stat("/proc/self/ns/" + name).st_ino
+        except OSError:
+            continue
+    return found
+
+
+def write_to(path):
+    """Tries to make a file."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    os.unlink(path)
+
+
+def connect_out():
+    """Tries to reach an address that belongs to nobody (RFC 5737)."""
+    with socket.socket() as client:
+        client.settimeout(0.2)
+        client.connect(("192.0.2.1", 9))
+
+
+def open_descriptors():
+    """Returns which of the first 256 descriptors are open."""
+    return [number for number in range(256) if attempt(os.fstat, number) == ""]
+
+
+disk = os.statvfs(".")
+fields = status()
+print(
+    json.dumps(
+        {
+            "uid": os.getuid(),
+            "parent": os.getppid(),
+            "namespaces": namespaces(),
+            "interfaces": [name for _, name in socket.if_nameindex()],
+            "hostname": socket.gethostname(),
+            "connect": attempt(connect_out),
+            "write_root": attempt(write_to, "/cupel-probe"),
+            "write_usr": attempt(write_to, "/usr/cupel-probe"),
+            "disk_bytes": disk.f_blocks * disk.f_frsize,
+            "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
+            "proc_is_there": bool(fields),
+            "capabilities": int(fields["CapEff"], 16) | int(fields["CapBnd"], 16) if fields else None,
+            "no_new_privs": fields.get("NoNewPrivs"),
+            "seccomp": fields.get("Seccomp"),
+            "mount": libc("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+            "unshare": libc("unshare", 0x10000000),
+            "ptrace": libc("ptrace", 16, os.getppid(), 0, 0),
+            "keyctl": libc("syscall", {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1), 0, -3, 0),
+            "descriptors": open_descriptors(),
+            "core_limit": resource.getrlimit(resource.RLIMIT_CORE)[1],
+            "file_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            "session": os.getsid(0) == os.getpid(),
+            "kill_parent": attempt(os.kill, os.getppid(), signal.SIGKILL),
+        }
+    )
+)

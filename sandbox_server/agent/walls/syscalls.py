@@ -1,0 +1,192 @@
+"""The system calls that Python does not offer, through libc. Nothing here decides anything.
+
+Functions raise OSError with the name of the call, so that a wall that cannot be built says why.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from typing import NoReturn, Optional
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
+PR_SET_NO_NEW_PRIVS = 38
+PR_SET_CHILD_SUBREAPER = 36
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+MACHINE = platform.machine()
+# Numbers differ by architecture only for the calls that are older than 2019.
+_NUMBERS = {
+    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126},
+    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91},
+}
+_SYS = _NUMBERS.get(MACHINE, {})
+_SYS_PIDFD_OPEN = 434
+_SYS_CLOSE_RANGE = 436
+_SYS_MOUNT_SETATTR = 442
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR_RDONLY = 0x1
+_MOUNT_ATTR_NOSUID = 0x2
+_MOUNT_ATTR_NODEV = 0x4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the GIL: a fork by raw system call must not let it go, or the child would wait for it for ever.
+_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+_before_fork = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+_after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = [
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    ]
+
+
+def _fail(call: str, path: str = "") -> NoReturn:
+    number = ctypes.get_errno()
+    raise OSError(number, "%s: %s" % (call, os.strerror(number)), path or None)
+
+
+def supported() -> bool:
+    """Whether this architecture's numbers are known."""
+    return bool(_SYS)
+
+
+def clone(flags: int) -> int:
+    """Forks into new namespaces; returns 0 in the child and the child's pid in the parent.
+
+    os.fork after unshare would need one process more. Python's own fork hooks run on both sides. The caller must
+    have one thread only.
+    """
+    _before_fork()
+    pid = _libc_with_gil.syscall(_SYS["clone"], ctypes.c_ulong(flags | 17), None, None, None, None)  # 17 is SIGCHLD
+    if pid == 0:
+        _after_fork_child()
+        return 0
+    _after_fork_parent()
+    if pid < 0:
+        _fail("clone")
+    return int(pid)
+
+
+def unshare(flags: int) -> None:
+    """Moves the caller into new namespaces."""
+    if _libc.unshare(ctypes.c_int(flags)):
+        _fail("unshare")
+
+
+def mount(source: str, target: str, kind: Optional[str], flags: int, options: Optional[str] = None) -> None:
+    """Mounts."""
+    result = _libc.mount(
+        source.encode(),
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        options.encode() if options else None,
+    )
+    if result:
+        _fail("mount %s" % (kind or "bind"), target)
+
+
+def make_read_only(target: str) -> None:
+    """Makes a mount and all below it read-only, without setuid and devices."""
+    wanted = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+    attributes = _MountAttributes(wanted, 0, 0, 0)
+    result = _libc.syscall(
+        _SYS_MOUNT_SETATTR,
+        _AT_FDCWD,
+        os.fsencode(target),
+        _AT_RECURSIVE,
+        ctypes.byref(attributes),
+        ctypes.c_size_t(ctypes.sizeof(attributes)),
+    )
+    if result:
+        _fail("mount_setattr", target)
+
+
+def unmount(target: str, flags: int = MNT_DETACH) -> None:
+    """Unmounts, lazily by default."""
+    if _libc.umount2(os.fsencode(target), flags):
+        _fail("umount2", target)
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Makes `new` the root and moves the old root to `old`."""
+    if _libc.syscall(_SYS["pivot_root"], os.fsencode(new), os.fsencode(old)):
+        _fail("pivot_root", new)
+
+
+def prctl(option: int, value: int, *more: int) -> None:
+    """Calls prctl with up to five numbers."""
+    values = [ctypes.c_ulong(number) for number in (value, *more)]
+    values += [ctypes.c_ulong(0)] * (4 - len(values))
+    if _libc.prctl(ctypes.c_int(option), *values) < 0:
+        _fail("prctl(%d)" % option)
+
+
+def drop_capabilities() -> None:
+    """Gives up every capability, for good: bounding, ambient, permitted, effective, inheritable."""
+    for capability in range(64):
+        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+            if ctypes.get_errno() == 22:  # EINVAL: beyond the last one that this kernel knows
+                break
+            if ctypes.get_errno() != 1:  # EPERM: without CAP_SETPCAP there is nothing to lose either
+                _fail("prctl(PR_CAPBSET_DROP)")
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    data = (ctypes.c_uint32 * 6)()
+    if _libc.syscall(_SYS["capset"], header, data):
+        _fail("capset")
+
+
+def close_range(first: int, last: int) -> None:
+    """Closes every descriptor from `first` to `last`."""
+    if first > last:
+        return
+    if _libc.syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0):
+        os.closerange(first, min(last, 65536) + 1)
+
+
+def close_all_but(keep: "tuple[int, ...]") -> None:
+    """Closes every descriptor that is not in `keep`."""
+    first = 0
+    for number in sorted(set(keep)):
+        close_range(first, number - 1)
+        first = number + 1
+    close_range(first, 0xFFFFFFFF)
+
+
+def pidfd_open(pid: int) -> int:
+    """Returns a descriptor that becomes readable when the process ends."""
+    descriptor = _libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
+    if descriptor < 0:
+        _fail("pidfd_open")
+    return int(descriptor)

@@ -1,0 +1,194 @@
+"""Builds the walls of a worker around the agent, once, at its start.
+
+Three ways, the strongest that the machine allows: as root (namespaces first, then for good another user), as an
+ordinary user (through a user namespace), or without namespaces, which is weak and has to be allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .blueprint import Blueprint
+from .walls import cgroup, namespaces, root, seccomp, syscalls
+
+_UNPRIVILEGED = (65534, 65534)
+"""Who cells are outside when the agent was started by root."""
+
+
+class Worker(NamedTuple):
+    """What the agent has to build cells with."""
+
+    blueprint: Blueprint
+    cgroups: Optional[cgroup.Cgroups]
+    memory_detail: str
+    outer_uid: int
+    """Who cells are outside all namespaces."""
+
+
+class Site(NamedTuple):
+    """What was made outside the worker's namespaces, and must be removed from there at the end."""
+
+    cgroups: Optional[cgroup.Cgroups]
+    memory_detail: str
+    private_folder: str
+
+    def clear(self) -> None:
+        """Removes it."""
+        for path in self.cgroups.paths if self.cgroups else []:
+            cgroup.remove_tree(path)
+        if self.private_folder:
+            shutil.rmtree(self.private_folder, ignore_errors=True)
+
+
+def has_capability(number: int) -> bool:
+    """Whether the caller has a capability in effect."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> number & 1)
+    return False
+
+
+def prepare(hello: Dict[str, Any], *, weak: bool) -> Site:
+    """Makes what needs the first privileges: cgroups, and the folder that the weak way needs."""
+    as_root = os.geteuid() == 0 and has_capability(21)  # CAP_SYS_ADMIN
+    owner = _UNPRIVILEGED if as_root and not weak else None
+    cgroups, why = (None, "turned off") if hello.get("cgroup") == "off" else cgroup.prepare(owner)
+    detail = "cgroup version %d" % cgroups.version if cgroups else "added up by the supervisor every 10 ms: %s" % why
+    folder = tempfile.mkdtemp(prefix="cupel-") if weak else ""
+    return Site(cgroups, detail, folder)
+
+
+def fork_with_namespaces() -> "tuple[int, bool]":
+    """Forks the agent into its own PID and mount namespaces; returns the pid, and whether a user namespace was needed.
+
+    As their first process the agent takes everything with it when it ends, however it ends.
+
+    Raises:
+        OSError: The machine forbids namespaces.
+    """
+    if os.geteuid() == 0 and has_capability(21):
+        return syscalls.clone(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS), False
+    return syscalls.clone(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS), True
+
+
+def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_namespace: bool) -> Worker:
+    """Builds the worker's walls around the calling process, which was made by `fork_with_namespaces`.
+
+    Args:
+        hello: The server's first frame.
+        site: What was prepared outside.
+        outer: The uid and gid that the agent was started with.
+        user_namespace: Whether the process is in a user namespace of its own.
+
+    Raises:
+        OSError: A wall cannot be built.
+    """
+    if user_namespace:
+        namespaces.map_ids((0, 0), outer)
+    own_proc = root.build(hello.get("visible", []), hello.get("hidden", []), fresh_proc=True)
+    if user_namespace:
+        inner, outer_uid = (0, 0), outer[0]
+    else:
+        inner, outer_uid = _UNPRIVILEGED, _UNPRIVILEGED[0]
+        _become(_UNPRIVILEGED)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids cleared it, and /proc/self with it
+    blueprint = Blueprint(
+        namespaces=True,
+        own_proc=own_proc and _nested_proc_allowed(inner),
+        cgroups=site.cgroups is not None,
+        seccomp=_filter_works(),
+        private_folder="",
+        outer_ids=inner,
+    )
+    return Worker(blueprint, site.cgroups, site.memory_detail, outer_uid)
+
+
+def do_without(site: Site) -> Worker:
+    """Prepares the weak way: no namespaces, all else that stands without them."""
+    # TMPDIR may name a folder that only its owner enters; libraries that are preloaded need one all the same.
+    if os.geteuid() == 0 and has_capability(7) and all(map(_open_to_all, root.interpreter_paths())):  # CAP_SETUID
+        os.chown(site.private_folder, *_UNPRIVILEGED)
+        _become(_UNPRIVILEGED)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    blueprint = Blueprint(
+        namespaces=False,
+        own_proc=os.path.exists("/proc/self/stat"),
+        cgroups=site.cgroups is not None,
+        seccomp=_filter_works(),
+        private_folder=site.private_folder,
+        outer_ids=(os.geteuid(), os.getegid()),
+    )
+    return Worker(blueprint, site.cgroups, site.memory_detail, os.geteuid())
+
+
+def _become(ids: Tuple[int, int]) -> None:
+    os.setgroups([])
+    os.setresgid(ids[1], ids[1], ids[1])
+    os.setresuid(ids[0], ids[0], ids[0])
+
+
+def _open_to_all(path: str) -> bool:
+    parts: List[str] = []
+    while path not in ("", "/"):
+        parts.append(path)
+        path = os.path.dirname(path)
+    return all(os.stat(part).st_mode & stat.S_IXOTH for part in parts if os.path.exists(part))
+
+
+def _in_child(action: Any) -> bool:
+    """Whether an action succeeds in a child of its own, whose walls it may change."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            action()
+            code = 0
+        except OSError as error:
+            sys.stderr.write("tried and refused: %s\n" % error)
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def _filter_works() -> bool:
+    def install() -> None:
+        if not syscalls.supported():
+            raise OSError(38, "no filter is known for the architecture %s" % syscalls.MACHINE)
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        filter_program, _memory = seccomp.compiled(sampled=True)
+        seccomp.install(filter_program)
+
+    return _in_child(install)
+
+
+def _nested_proc_allowed(ids: Tuple[int, int]) -> bool:
+    """Whether a cell can mount a /proc of its own: refused where parts of the machine's /proc are covered."""
+
+    def mount() -> None:
+        pid = syscalls.clone(namespaces.CLONED)
+        if pid == 0:
+            code = 1
+            try:
+                namespaces.enter(ids)
+                root.enter_cell(1 << 20, own_proc=True)
+                code = 0
+            except OSError as error:
+                sys.stderr.write("no /proc for cells: %s\n" % error)
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+        if os.waitpid(pid, 0)[1] != 0:
+            raise OSError(1, "a cell cannot mount /proc")
+
+    return _in_child(mount)
