@@ -4,7 +4,8 @@ CupelError                   exit code
 ├── UsageError               2   an option that means nothing, or options that exclude each other
 ├── InputError               3   samples or dataset; names file, line and field
 ├── NoSandboxError           4   no sandbox server can be reached or started
-└── ResultsExistError        2   result files that would be overwritten
+├── ResultsExistError        2   result files that would be overwritten
+└── InterruptedRunError    130   stopped by the user; the journal is kept
 """
 
 from __future__ import annotations
@@ -50,3 +51,9 @@ class NoSandboxError(CupelError):
     """Raised when no sandbox server can be reached or started."""
 
     exit_code = 4
+
+
+class InterruptedRunError(CupelError):
+    """Raised when the user stops a run; what was judged is in the journal."""
+
+    exit_code = 130
