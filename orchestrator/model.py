@@ -5,7 +5,7 @@ A *problem* is one task of a dataset, a *completion* what a model wrote, a *samp
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 CompatStatus = Literal["pass", "fail", "timeout"]
@@ -24,6 +24,11 @@ class Limits:
     disk_bytes: int | None = None
     file_size_bytes: int | None = None
     open_files: int | None = None
+
+    def overridden_by(self, wanted: Limits) -> Limits:
+        """Returns these limits with those that `wanted` names in their place."""
+        named = {one.name: value for one in fields(wanted) if (value := getattr(wanted, one.name)) is not None}
+        return replace(self, **named) if named else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +105,22 @@ class Completion:
 
     task_id: str
     index: int
-    """Counts the completions of one problem from 0, in the order of the file (BigCodeBench's completion_id)."""
+    """The row's own `completion_id`; without one, counts the completions of one problem from 0, in the order of
+    the file, as BigCodeBench does."""
     text: str
     is_solution: bool
     """Whether `text` is a whole solution, rather than a continuation of the prompt."""
     source: str = ""
     """Where it was read, such as "samples.jsonl:12", for messages."""
+    limits: Limits = field(default_factory=Limits)
+    """Limits that its row asks for, in place of the dataset's."""
+    is_reference: bool = False
+    """Whether it is the dataset's own solution, which BigCodeBench never calibrates."""
 
     @property
     def sample_id(self) -> str:
-        """The name of its sample in this run: task and index."""
-        return f"{self.task_id}#{self.index}"
+        """The name of its sample in this run: task and index, or task and "reference"."""
+        return f"{self.task_id}#{'reference' if self.is_reference else self.index}"
 
 
 @dataclass(frozen=True, slots=True)
