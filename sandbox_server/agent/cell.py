@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import socket
 import time
@@ -35,6 +36,7 @@ class Footprint(NamedTuple):
 
     anonymous_bytes: int
     data_bytes: int
+    resident_bytes: int
 
 
 class Cell:
@@ -42,7 +44,7 @@ class Cell:
 
     Args:
         stream: Frames to and from the agent.
-        joins: Descriptors of the cell's cgroups; writing "0" joins.
+        cgroups: Descriptors of the cell's cgroups, none without: the memory events, then those by which "0" joins.
         blueprint: How cells are built.
         filter_program: The system-call filter, ready to install; None without.
         zygote: What the zygote occupied when it forked this process.
@@ -51,13 +53,14 @@ class Cell:
     def __init__(
         self,
         stream: protocol.Stream,
-        joins: Sequence[int],
+        cgroups: Sequence[int],
         blueprint: Blueprint,
         filter_program: Any,
         zygote: Footprint,
     ) -> None:
         self._stream = stream
-        self._joins = joins
+        self._memory_events = cgroups[0] if cgroups else None
+        self._joins = cgroups[1:]
         self._blueprint = blueprint
         self._filter = filter_program
         self._forked_us = _now_us()
@@ -77,6 +80,8 @@ class Cell:
         except OSError as error:
             message = "%s\n%s" % (error, traceback.format_exc(limit=-3))
             facts = {"sandbox_fault": {"reason": "CELL_NOT_BUILT", "message": message}}
+        if not self._blueprint.namespaces:
+            shutil.rmtree(self._work, ignore_errors=True)  # in a mount namespace it is gone with the cell
         origin_us = spec["origin_us"]
         facts["timeline"] = {
             "forked_us": self._forked_us - origin_us,
@@ -170,7 +175,15 @@ class Cell:
             raise OSError(failure.decode("utf-8", "replace"))
         if self._started_us < 0:
             self._started_us = _now_us()
-        watch = supervisor.Watch(pid, spec["limits"], self._blueprint, self._zygote.anonymous_bytes, self._work, answer)
+        watch = supervisor.Watch(
+            pid,
+            spec["limits"],
+            self._blueprint,
+            self._zygote.anonymous_bytes,
+            self._work,
+            answer,
+            self._memory_events,
+        )
         kept = watch.run(stdout_read, stderr_read, ours.detach(), kept_bytes)
         return watch, kept
 
@@ -209,6 +222,8 @@ class Cell:
     def _facts(self, watch: supervisor.Watch, kept: Any, reader: ReportReader) -> Dict[str, Any]:
         report = reader.facts()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # A process that ended between two looks: the kernel kept its peak, shared pages included.
+        most_resident = (after.ru_maxrss << 10) - self._zygote.resident_bytes
         refused = []
         if watch.disk_was_full or _mentions(report, ("[Errno 28]", "[Errno 27]")):
             refused.append("disk")
@@ -226,7 +241,7 @@ class Cell:
                 "cpu_user_s": after.ru_utime - self._before.ru_utime,
                 "cpu_system_s": after.ru_stime - self._before.ru_stime,
                 "wall_s": watch.wall_s,
-                "peak_memory_bytes": watch.peak_memory_bytes,
+                "peak_memory_bytes": max(0, watch.peak_memory_bytes, most_resident),
                 "memory_source": self._blueprint.memory_source,
                 "peak_processes": watch.peak_processes,
             },

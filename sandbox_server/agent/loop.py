@@ -213,7 +213,7 @@ class Agent:
     def _run(self, number: int, spec: Dict[str, Any], finish: Finish) -> None:
         limits = spec["limits"]
         group: Optional[cgroup.Group] = None
-        joins: List[int] = []
+        passed: List[int] = []
         chosen = self._zygote(spec["profile"])  # before the sockets are made, or a new zygote would hold them too
         ours, theirs = socket.socketpair()
         try:
@@ -222,8 +222,8 @@ class Agent:
                 group = self._built.cgroups.create(
                     name, limits["memory_bytes"], limits["processes"] + PROCESS_HEADROOM
                 )
-                joins = group.open_for_joining()
-            zygote.request(chosen.control, number, [theirs.fileno(), *joins])
+                passed = [group.open_events(), *group.open_for_joining()]
+            zygote.request(chosen.control, number, [theirs.fileno(), *passed])
         except OSError as error:
             ours.close()
             if group is not None and not group.remove():
@@ -232,7 +232,7 @@ class Agent:
             return
         finally:
             theirs.close()
-            for descriptor in joins:
+            for descriptor in passed:
                 os.close(descriptor)
         descriptor = ours.detach()
         stream = protocol.Stream(descriptor, descriptor, protocol.MAXIMUM_UP_BYTES)
@@ -302,8 +302,8 @@ class Agent:
             return
         counted = group.usage()
         facts["usage"]["peak_memory_bytes"] = counted.peak_memory_bytes
-        if counted.out_of_memory_kills and facts["limit"] is None:
-            facts["limit"] = "memory"
+        if counted.out_of_memory_kills:
+            facts["limit"] = "memory"  # whatever came of it later
         if counted.refused_forks and "processes" not in facts["refused_resources"]:
             facts["refused_resources"].append("processes")
 

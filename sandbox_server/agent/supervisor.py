@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from . import capture, tree
 from .blueprint import Blueprint
-from .walls import syscalls
+from .walls import cgroup, syscalls
 
 # Nothing is looked at before FIRST_LOOK_S, so short samples cost nothing; a cell without a cgroup is looked at more
 # often, since the supervisor alone bounds its memory.
@@ -38,6 +38,7 @@ class Watch:
         zygote_bytes: The anonymous memory that the process shared with its zygote when it was forked.
         work: The working directory.
         on_message: Takes what the sample wrote to its channel and may return an answer to send.
+        memory_events: The memory events of the cell's cgroup; None without.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watch:
         zygote_bytes: int,
         work: str,
         on_message: Callable[[bytes], Optional[bytes]],
+        memory_events: Optional[int],
     ) -> None:
         self.pid = pid
         self.limit: Optional[str] = None
@@ -61,6 +63,7 @@ class Watch:
         self._zygote_bytes = zygote_bytes
         self._work = work
         self._on_message = on_message
+        self._memory_events = memory_events
         self._cpu_before_s = tree.reaped_cpu_s()
         self._started = time.monotonic()
         self._extension_s = 0.0
@@ -180,6 +183,8 @@ class Watch:
             self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
             if memory > self._limits["memory_bytes"]:
                 self.limit = "memory"
+        elif self._memory_events is not None and cgroup.killed_for_memory(self._memory_events):
+            self.limit = "memory"
         if full:
             self.disk_was_full = True
         if cpu_s > self._limits["cpu_s"]:

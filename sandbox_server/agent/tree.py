@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import Iterable, List, NamedTuple, Optional
+from typing import Iterable, List, NamedTuple
 
 _TICK_SECONDS = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -55,10 +55,16 @@ def reaped_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def anonymous_bytes(pid: Optional[int] = None) -> int:
-    """Returns the private anonymous memory of a process, pages shared with its zygote included."""
-    fields = _read("/proc/%s/statm" % (pid or "self")).split()
+def anonymous_bytes() -> int:
+    """Returns the private anonymous memory of the caller."""
+    fields = _read("/proc/self/statm").split()
     return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES if len(fields) > 2 else 0
+
+
+def resident_bytes() -> int:
+    """Returns the resident memory of the caller."""
+    fields = _read("/proc/self/statm").split()
+    return int(fields[1]) * _PAGE_BYTES if len(fields) > 1 else 0
 
 
 def data_bytes() -> int:

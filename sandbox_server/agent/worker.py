@@ -37,6 +37,8 @@ class Site(NamedTuple):
     cgroups: Optional[cgroup.Cgroups]
     memory_detail: str
     private_folder: str
+    owner: Optional[Tuple[int, int]]
+    """Who the agent becomes; None when it stays who it is."""
 
     def clear(self) -> None:
         """Removes it."""
@@ -57,12 +59,22 @@ def has_capability(number: int) -> bool:
 
 def prepare(hello: Dict[str, Any], *, weak: bool) -> Site:
     """Makes what needs the first privileges: cgroups, and the folder that the weak way needs."""
-    as_root = os.geteuid() == 0 and has_capability(21)  # CAP_SYS_ADMIN
-    owner = _UNPRIVILEGED if as_root and not weak else None
+    owner = _UNPRIVILEGED if _can_step_down(weak=weak) else None
     cgroups, why = (None, "turned off") if hello.get("cgroup") == "off" else cgroup.prepare(owner)
     detail = "cgroup version %d" % cgroups.version if cgroups else "added up by the supervisor every 10 ms: %s" % why
     folder = tempfile.mkdtemp(prefix="cupel-") if weak else ""
-    return Site(cgroups, detail, folder)
+    if folder and owner:
+        os.chown(folder, *owner)
+    return Site(cgroups, detail, folder, owner)
+
+
+def _can_step_down(*, weak: bool) -> bool:
+    """Whether the agent can become a user without rights and still reach its interpreter."""
+    if os.geteuid() != 0:
+        return False
+    if not weak:
+        return has_capability(21)  # CAP_SYS_ADMIN: the worker's root is built first, and reachable by anybody
+    return has_capability(7) and all(map(_open_to_all, root.interpreter_paths()))  # CAP_SETUID
 
 
 def fork_with_namespaces() -> "tuple[int, bool]":
@@ -113,10 +125,8 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
 
 def do_without(site: Site) -> Worker:
     """Prepares the weak way: no namespaces, all else that stands without them."""
-    # TMPDIR may name a folder that only its owner enters; libraries that are preloaded need one all the same.
-    if os.geteuid() == 0 and has_capability(7) and all(map(_open_to_all, root.interpreter_paths())):  # CAP_SETUID
-        os.chown(site.private_folder, *_UNPRIVILEGED)
-        _become(_UNPRIVILEGED)
+    if site.owner:
+        _become(site.owner)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

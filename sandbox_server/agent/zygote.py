@@ -51,7 +51,7 @@ def start(modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]) -> 
 
 
 def request(control: socket.socket, cell_number: int, descriptors: Sequence[int]) -> None:
-    """Asks a zygote to fork a cell: its socket to the agent first, then what joins its cgroups."""
+    """Asks a zygote to fork a cell: its socket to the agent, its memory events, what joins its cgroups."""
     socket_descriptors = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"".join(d.to_bytes(4, sys.byteorder) for d in descriptors))]
     control.sendmsg([json.dumps({"cell": cell_number}).encode("ascii")], socket_descriptors)
 
@@ -82,7 +82,7 @@ def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint,
     gc.collect()
     gc.disable()  # a collection in the zygote would touch, and so copy, every page shared with cells
     gc.freeze()
-    footprint = cell.Footprint(tree.anonymous_bytes(), tree.data_bytes())
+    footprint = cell.Footprint(tree.anonymous_bytes(), tree.data_bytes(), tree.resident_bytes())
     children: Dict[int, int] = {}
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)

@@ -48,6 +48,11 @@ class Group:
             os.open(self._name + "/cgroup.procs", flags, dir_fd=folder) for folder in self._cgroups.folders.values()
         ]
 
+    def open_events(self) -> int:
+        """Returns a descriptor to read with `killed_for_memory`. The caller closes it."""
+        path = self._name + "/" + self._cgroups.files.memory_events
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._cgroups.folders["memory"])
+
     def usage(self) -> Usage:
         """Returns what was counted so far."""
         files = self._cgroups.files
@@ -108,6 +113,11 @@ class Cgroups:
                 self.files = self.files._replace(swap_limit=None)
         _write(self.folders.get("pids", memory), name + "/pids.max", str(processes))
         return group
+
+
+def killed_for_memory(events: int) -> bool:
+    """Whether the kernel has killed a process of the group whose events these are."""
+    return _field(os.pread(events, 4096, 0).decode("ascii", "replace"), "oom_kill") > 0
 
 
 def _read(folder: int, path: str) -> str:

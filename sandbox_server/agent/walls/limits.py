@@ -6,7 +6,7 @@ import resource
 from typing import Any, Dict
 
 _MEBIBYTE = 1 << 20
-_STACK_BYTES = 64 * _MEBIBYTE
+_STACK_BYTES = 10 * _MEBIBYTE  # also what each thread maps, and so counts as data
 # How many more processes the kernel allows than the limit says, so that the supervisor sees a bomb before the
 # bomb sees an error: a count above the limit is a fact, EAGAIN is only a guess.
 PROCESS_HEADROOM = 16
@@ -24,7 +24,8 @@ def apply(limits: Dict[str, Any], baseline_bytes: int, *, own_user_namespace: bo
     # CPU time is the supervisor's; the kernel's limit backs it up, in whole seconds, for each process.
     cpu_seconds = int(limits["cpu_s"]) + 2
     _set(resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1)
-    _set(resource.RLIMIT_DATA, limits["memory_bytes"] + baseline_bytes + 32 * _MEBIBYTE)
+    stacks_bytes = limits["processes"] * _STACK_BYTES
+    _set(resource.RLIMIT_DATA, limits["memory_bytes"] + baseline_bytes + stacks_bytes + 32 * _MEBIBYTE)
     _set(resource.RLIMIT_FSIZE, limits["file_size_bytes"])
     _set(resource.RLIMIT_NOFILE, limits["open_files"])
     _set(resource.RLIMIT_STACK, _STACK_BYTES)

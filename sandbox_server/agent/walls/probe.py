@@ -56,7 +56,7 @@ def judge(seen: Dict[str, Any], own: Dict[str, int], limits: Dict[str, Any], out
         Wall(
             "private_filesystem",
             walls[2].standing and closed and bounded,
-            "tmpfs of %d bytes; writing elsewhere: %s" % (seen["disk_bytes"], seen["write_root"] or "succeeded"),
+            "room for %d bytes; writing elsewhere: %s" % (seen["disk_bytes"], seen["write_root"] or "succeeded"),
         )
     )
     alone = seen["proc_is_there"] and len(seen["processes"]) <= 2 and walls[1].standing
