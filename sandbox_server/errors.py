@@ -2,10 +2,10 @@
 
 SandboxServerError
 ├── RequestError            the request is at fault; carries a gRPC status code and an ErrorInfo
-│   ├── LimitAboveMaximumError, FieldError, SourceTooLargeError        INVALID_ARGUMENT
+│   ├── LimitAboveMaximumError, FieldError, SourceTooLargeError, EmptyRequestError    INVALID_ARGUMENT
 │   ├── UnknownEnvironmentError                                        NOT_FOUND
 │   ├── IsolationUnavailableError                                      FAILED_PRECONDITION
-│   └── NoCreditError, AlreadyInFlightError, DrainingError
+│   └── NoCreditError, AlreadyInFlightError, DrainingError, WorkersLostError
 └── WorkerError             the server's side is at fault
     ├── WorkerStartError    a worker did not come up
     │   └── WallMissingError   a required wall does not stand
@@ -50,6 +50,12 @@ class FieldMissingError(FieldError):
     reason = "FIELD_MISSING"
 
 
+class EmptyRequestError(RequestError):
+    """Raised when a request of a stream carries no message."""
+
+    reason = "EMPTY_REQUEST"
+
+
 class SourceTooLargeError(RequestError):
     """Raised when a program is larger than the server takes."""
 
@@ -89,6 +95,13 @@ class DrainingError(RequestError):
 
     code = "UNAVAILABLE"
     reason = "DRAINING"
+
+
+class WorkersLostError(RequestError):
+    """Raised when a request meets a server whose workers are gone for good."""
+
+    code = "UNAVAILABLE"
+    reason = "WORKERS_LOST"
 
 
 class WorkerError(SandboxServerError):

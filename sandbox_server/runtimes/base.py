@@ -25,6 +25,10 @@ class Runtime(Protocol):
     name: str
     """Its name on the command line and in outcomes, such as "local"."""
 
+    @property
+    def serving(self) -> bool:
+        """Whether samples can be run, now or after a restart of workers that is under way."""
+
     async def start(self) -> None:
         """Starts workers and tests their walls.
 

@@ -1,0 +1,138 @@
+"""Screens samples without ever holding up the server's loop.
+
+Belongs here: where the screening runs. What it looks for is in `screening`, which is pure. A small source is parsed
+at once. A large one (1 MiB can take seconds) is parsed in a process of its own, which may also crash: a parser is a
+large program, and its input is hostile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import resource
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sandbox_server.environments import sources_of
+from sandbox_server.lifeline import die_with_parent
+from sandbox_server.model import Screening, SyntaxFault
+from sandbox_server.screening import screen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox_server.model import Sample, Task
+    from sandbox_server.runtimes.base import Runtime
+
+INLINE_CHARACTERS = 64 << 10
+PATIENCE_S = 20.0
+_PROCESS_MEMORY_BYTES = 4 << 30
+
+_log = structlog.get_logger(__name__)
+
+
+class Screener:
+    """Screens samples, small ones at once and large ones in a process of its own.
+
+    Args:
+        runtime: Parses with the environment's Python where its grammar is another than the server's.
+        look: What screens a task.
+        inline_characters: Tasks with less source than this are screened at once.
+        patience_s: How long a parse in the process may take.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        look: Callable[[Task], Screening] = screen,
+        inline_characters: int = INLINE_CHARACTERS,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._runtime = runtime
+        self._look = look
+        self._inline_characters = inline_characters
+        self._patience_s = patience_s
+        self._pool: ProcessPoolExecutor | None = None
+        self._turn = asyncio.Lock()
+
+    async def screen(self, sample: Sample) -> Screening:
+        """Returns what the static screening of a sample sees.
+
+        Raises:
+            WorkerLostError: The environment's own Python was asked, and its worker died.
+        """
+        if sum(map(len, sources_of(sample.task))) < self._inline_characters:
+            screening = self._look(sample.task)
+        else:
+            screening = await self._screen_apart(sample)
+        if self._same_grammar(sample.environment):
+            return screening
+        return await self._by_environment(sample, screening)
+
+    def close(self) -> None:
+        """Kills the process."""
+        if self._pool is None:
+            return
+        for process in list((self._pool._processes or {}).values()):  # noqa: SLF001 -- the pool offers no kill before 3.14
+            process.kill()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = None
+
+    async def _screen_apart(self, sample: Sample) -> Screening:
+        # One at a time, so that the clock of a sample starts when its parse does.
+        async with self._turn:
+            fault = ""
+            for _ in range(2):  # a process that something else killed must not condemn a sample
+                try:
+                    async with asyncio.timeout(self._patience_s):
+                        loop = asyncio.get_running_loop()
+                        return await loop.run_in_executor(self._process(), self._look, sample.task)
+                except TimeoutError:
+                    self.close()
+                    fault = f"the source is not parsed after {self._patience_s:g} s"
+                    break
+                except BrokenProcessPool:
+                    self.close()
+                    fault = "the parser crashes on this source"
+                except asyncio.CancelledError:
+                    self.close()
+                    raise
+        _log.warning("not_screened", sample_id=sample.sample_id, fault=fault)
+        # The interpreter would fare no better: it has the same parser.
+        return Screening(SyntaxFault(fault), entry_point_found=False, findings=(), declared_tests=None)
+
+    def _process(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                max_workers=1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_prepare_process,
+            )
+        return self._pool
+
+    def _same_grammar(self, environment: str) -> bool:
+        server = [str(part) for part in sys.version_info[:2]]
+        environments, _ = self._runtime.describe()
+        return all(
+            known.python_version.split(".")[:2] == server for known in environments if known.name == environment
+        )
+
+    async def _by_environment(self, sample: Sample, screening: Screening) -> Screening:
+        fault = await self._runtime.parse(sources_of(sample.task)[0], sample.environment)
+        if fault is None and screening.syntax_fault is not None:
+            # Valid there and not here, so nothing else that was seen here counts: the run will tell.
+            return Screening(None, entry_point_found=True, findings=(), declared_tests=None)
+        return replace(screening, syntax_fault=fault)
+
+
+def _prepare_process() -> None:
+    # Nothing tells a pool's process that the server was killed, and it must not be left behind.
+    die_with_parent(signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_AS, (_PROCESS_MEMORY_BYTES, _PROCESS_MEMORY_BYTES))

@@ -1,0 +1,378 @@
+"""A sample's message to `model.Sample`, with everything checked that a server relies on later.
+
+A message that breaks a rule raises an `errors.RequestError` that names the field, its value and the bound.
+Unknown enum values mean what the contract says that the zero value means.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from cupel_client.gen import sandbox_service_pb2 as pb
+
+from sandbox_server.errors import (
+    FieldError,
+    FieldMissingError,
+    IsolationUnavailableError,
+    LimitAboveMaximumError,
+    SourceTooLargeError,
+    UnknownEnvironmentError,
+)
+from sandbox_server.model import (
+    Comparison,
+    ComparisonMode,
+    File,
+    FunctionCheckTask,
+    Isolation,
+    Limits,
+    Policy,
+    Sample,
+    ScriptTask,
+    StdioCase,
+    StdioTask,
+    Task,
+    UnittestTask,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_MAXIMUM_ID_CHARACTERS = 512
+_MAXIMUM_PATH_CHARACTERS = 1024
+_MAXIMUM_ITEMS = 10_000
+_MAXIMUM_ENVIRONMENT_BYTES = 64 << 10
+_SHOWN_CHARACTERS = 100
+_USUAL_TOLERANCE = 1e-9
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TRACE_CONTEXT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.{0,200})?")
+_MODES = {
+    pb.COMPARISON_MODE_EXACT: ComparisonMode.EXACT,
+    pb.COMPARISON_MODE_FLOATS: ComparisonMode.FLOATS,
+}
+# What a program needs to start at all; less would be a server's fault in disguise.
+_MINIMUM = Limits(
+    cpu_time=timedelta(milliseconds=10),
+    wall_time=timedelta(milliseconds=10),
+    memory_bytes=16 << 20,
+    processes=1,
+    output_bytes=1,
+    captured_bytes=1,
+    disk_bytes=1 << 16,
+    file_size_bytes=1,
+    open_files=16,
+)
+_TIMES = ("cpu_time", "wall_time")
+_COUNTS = (
+    "memory_bytes",
+    "processes",
+    "output_bytes",
+    "captured_bytes",
+    "disk_bytes",
+    "file_size_bytes",
+    "open_files",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a server takes."""
+
+    environments: tuple[str, ...]
+    """The first is the default."""
+    default_limits: Limits = field(default_factory=Limits)
+    maximum_limits: Limits = field(default_factory=Limits)
+    maximum_source_bytes: int = 1 << 20
+    maximum_sample_bytes: int = 4 << 20
+    isolations: frozenset[Isolation] = frozenset({Isolation.CELL})
+
+
+def read_sample(message: pb.Sample, rules: Rules) -> Sample:
+    """Returns the sample of a message.
+
+    Raises:
+        RequestError: A field breaks a rule; the error names it.
+    """
+    sample_id = message.sample_id
+    if not sample_id:
+        raise FieldMissingError("sample_id is empty; name each sample of a stream", field="sample_id")
+    if len(sample_id) > _MAXIMUM_ID_CHARACTERS:
+        raise _bad("sample_id", sample_id, f"of more than {_MAXIMUM_ID_CHARACTERS} characters")
+    if message.attempt < 0:
+        raise _bad("attempt", message.attempt, "below 0; attempts count from 1")
+    _check_size(message, rules)
+    return Sample(
+        sample_id=sample_id,
+        task=_task(message, rules.maximum_source_bytes),
+        limits=_limits(message.limits, rules) if message.HasField("limits") else rules.default_limits,
+        attempt=message.attempt or 1,
+        environment=_environment(message.environment, rules),
+        seed=message.seed,
+        isolation=_isolation(message.isolation, rules),
+        policy=Policy.STRICT if message.policy == pb.POLICY_STRICT else Policy.PERMISSIVE,
+        priority=message.priority,
+        trace_context=_trace_context(message.trace_context) if message.trace_context else "",
+        environment_variables=_variables(message) if message.environment_variables else (),
+    )
+
+
+def _bad(name: str, value: object, why: str, **metadata: str) -> FieldError:
+    shown = str(value)[:_SHOWN_CHARACTERS]
+    return FieldError(f"{name} is {shown!r}, {why}", field=name, value=shown, **metadata)
+
+
+def _check_size(message: pb.Sample, rules: Rules) -> None:
+    size = message.ByteSize()
+    if size > rules.maximum_sample_bytes:
+        maximum = str(rules.maximum_sample_bytes)
+        raise SourceTooLargeError(
+            f"the sample has {size} bytes; this server takes {maximum}",
+            field="sample",
+            value=str(size),
+            maximum=maximum,
+        )
+
+
+def _environment(name: str, rules: Rules) -> str:
+    if not name:
+        return rules.environments[0]
+    if name not in rules.environments:
+        known = ", ".join(rules.environments)
+        shown = name[:_SHOWN_CHARACTERS]
+        raise UnknownEnvironmentError(
+            f"there is no environment {shown!r} here; this server has {known}",
+            field="environment",
+            value=shown,
+            known=known,
+        )
+    return name
+
+
+def _isolation(value: int, rules: Rules) -> Isolation:
+    isolation = Isolation.CONTAINER if value == pb.ISOLATION_CONTAINER else Isolation.CELL
+    if isolation not in rules.isolations:
+        available = ", ".join(sorted(item.name for item in rules.isolations))
+        raise IsolationUnavailableError(
+            f"this server cannot give the isolation {isolation.name}, and nothing weaker in its place; "
+            f"it has {available}",
+            field="isolation",
+            value=isolation.name,
+            available=available,
+        )
+    return isolation
+
+
+def _trace_context(text: str) -> str:
+    if not _TRACE_CONTEXT.fullmatch(text):
+        raise _bad("trace_context", text, "not a W3C traceparent")
+    return text
+
+
+def _variables(message: pb.Sample) -> tuple[tuple[str, str], ...]:
+    variables = tuple(sorted(message.environment_variables.items()))
+    for name, value in variables:
+        if not _VARIABLE.fullmatch(name):
+            raise _bad("environment_variables", name, "not a variable's name")
+        if "\0" in value:
+            raise _bad(f"environment_variables.{name}", value, "which holds a NUL")
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in variables)
+    if size > _MAXIMUM_ENVIRONMENT_BYTES:
+        raise _bad(
+            "environment_variables",
+            f"{size} bytes",
+            f"above {_MAXIMUM_ENVIRONMENT_BYTES}",
+            maximum=str(_MAXIMUM_ENVIRONMENT_BYTES),
+        )
+    return variables
+
+
+def _limits(message: pb.Limits, rules: Rules) -> Limits:
+    requested: dict[str, Any] = {}
+    for name in _TIMES:
+        if message.HasField(name):  # type: ignore[arg-type]  # the names are those of the message
+            time = _time(f"limits.{name}", getattr(message, name))
+            if time:
+                requested[name] = time
+    for name in _COUNTS:
+        value = getattr(message, name)
+        if value:
+            requested[name] = value
+    for name, value in requested.items():
+        lowest, highest = getattr(_MINIMUM, name), getattr(rules.maximum_limits, name)
+        if value > highest:
+            raise LimitAboveMaximumError(
+                f"limits.{name} is {_shown(value)}; this server's maximum is {_shown(highest)}",
+                field=f"limits.{name}",
+                value=_shown(value),
+                maximum=_shown(highest),
+            )
+        if value < lowest:
+            least = _shown(lowest)
+            raise _bad(f"limits.{name}", _shown(value), f"below {least}: no program starts", minimum=least)
+    return rules.default_limits.with_requested(requested) if requested else rules.default_limits
+
+
+def _time(name: str, duration: Any) -> timedelta:
+    seconds, nanos = duration.seconds, duration.nanos
+    if seconds < 0 or not 0 <= nanos < 1_000_000_000:
+        raise _bad(name, f"{seconds} s and {nanos} ns", "not a duration from 0 up")
+    if seconds > timedelta.max.total_seconds() // 2:
+        seconds = int(timedelta.max.total_seconds() // 2)
+    return timedelta(seconds=seconds, microseconds=nanos // 1000)
+
+
+def _shown(value: timedelta | int) -> str:
+    return f"{value.total_seconds():g}s" if isinstance(value, timedelta) else str(value)
+
+
+def _task(message: pb.Sample, maximum_source_bytes: int) -> Task:
+    kind = message.WhichOneof("task")
+    if kind is None:
+        raise FieldMissingError(
+            "the sample has no task: set one of script, unittest, function_check, stdio", field="task"
+        )
+    task = getattr(message, kind)
+    if task.ByteSize() > maximum_source_bytes:
+        _check_texts(kind, task, maximum_source_bytes)
+    return _READERS[kind](task)
+
+
+def _check_texts(kind: str, task: Any, maximum: int) -> None:
+    for name in ("source", "solution", "test", "check"):
+        _check_text(f"{kind}.{name}", len(getattr(task, name, "").encode()), maximum)
+    _check_text(
+        f"{kind}.assertions", sum(len(text.encode()) for text in getattr(task, "assertions", ())), maximum
+    )
+
+
+def _check_text(name: str, size: int, maximum: int) -> None:
+    if size > maximum:
+        raise SourceTooLargeError(
+            f"{name} has {size} bytes; this server takes {maximum}",
+            field=name,
+            value=str(size),
+            maximum=str(maximum),
+        )
+
+
+def _script(task: pb.ScriptTask) -> ScriptTask:
+    for argument in task.arguments:
+        if "\0" in argument:
+            raise _bad("script.arguments", argument, "which holds a NUL")
+    return ScriptTask(
+        source=task.source,
+        arguments=tuple(task.arguments),
+        stdin=task.stdin,
+        files=tuple(
+            File(path, file.content)
+            for path, file in zip(
+                _paths("script.files", (file.path for file in task.files)), task.files, strict=True
+            )
+        ),
+        collect=_paths("script.collect", task.collect),
+    )
+
+
+def _paths(name: str, paths: Iterable[str]) -> tuple[str, ...]:
+    checked = tuple(paths)
+    _check_count(name, len(checked))
+    for path in checked:
+        if not path or len(path) > _MAXIMUM_PATH_CHARACTERS or "\0" in path:
+            raise _bad(name, path, f"not a path of 1 to {_MAXIMUM_PATH_CHARACTERS} characters without NUL")
+        if path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")):
+            raise _bad(name, path, 'not a path inside the working directory: no leading "/", no ".", no ".."')
+    if len(set(checked)) != len(checked):
+        raise _bad(name, next(path for path in checked if checked.count(path) > 1), "named twice")
+    return checked
+
+
+def _unittest(task: pb.UnittestTask) -> UnittestTask:
+    if not task.test:
+        raise FieldMissingError(
+            "unittest.test is empty: nothing would judge the solution", field="unittest.test"
+        )
+    return UnittestTask(
+        solution=task.solution,
+        test=task.test,
+        test_class=_identifier("unittest.test_class", task.test_class or "TestCases"),
+        entry_point=_identifier("unittest.entry_point", task.entry_point) if task.entry_point else "",
+        module_name=_dotted("unittest.module_name", task.module_name or "__test__"),
+        disabled_names=_disabled("unittest.disabled_names", task.disabled_names),
+    )
+
+
+def _function_check(task: pb.FunctionCheckTask) -> FunctionCheckTask:
+    if not task.entry_point:
+        name = "function_check.entry_point"
+        raise FieldMissingError(f"{name} is empty: name the function to judge", field=name)
+    if not task.check and not task.assertions:
+        name = "function_check.check"
+        raise FieldMissingError(
+            f"{name} and assertions are both empty: nothing would judge the function", field=name
+        )
+    _check_count("function_check.assertions", len(task.assertions))
+    return FunctionCheckTask(
+        solution=task.solution,
+        entry_point=_identifier("function_check.entry_point", task.entry_point),
+        check=task.check,
+        assertions=tuple(task.assertions),
+        disabled_names=_disabled("function_check.disabled_names", task.disabled_names),
+    )
+
+
+def _stdio(task: pb.StdioTask) -> StdioTask:
+    if not task.cases:
+        raise FieldMissingError("stdio.cases is empty: nothing would judge the program", field="stdio.cases")
+    _check_count("stdio.cases", len(task.cases))
+    comparison = task.comparison
+    return StdioTask(
+        source=task.source,
+        cases=tuple(StdioCase(case.stdin, case.expected_stdout) for case in task.cases),
+        comparison=Comparison(
+            mode=_MODES.get(comparison.mode, ComparisonMode.TOKENS),
+            absolute_tolerance=_tolerance("absolute_tolerance", comparison.absolute_tolerance),
+            relative_tolerance=_tolerance("relative_tolerance", comparison.relative_tolerance),
+        ),
+        stop_at_first_failure=task.stop_at_first_failure,
+    )
+
+
+def _tolerance(name: str, value: float) -> float:
+    # Written so that NaN, which compares false with everything, is refused too.
+    if not 0 <= value < float("inf"):
+        raise _bad(f"stdio.comparison.{name}", value, "not a finite number from 0 up")
+    return value or _USUAL_TOLERANCE
+
+
+def _disabled(name: str, dotted: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(dotted)
+    _check_count(name, len(names))
+    return tuple(_dotted(name, item) for item in names)
+
+
+def _dotted(name: str, text: str) -> str:
+    if not all(part.isidentifier() for part in text.split(".")):
+        raise _bad(name, text, "not a dotted name")
+    return text
+
+
+def _identifier(name: str, text: str) -> str:
+    if not text.isidentifier():
+        raise _bad(name, text, "not a Python identifier")
+    return text
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > _MAXIMUM_ITEMS:
+        raise _bad(name, f"{count} items", f"above {_MAXIMUM_ITEMS}", maximum=str(_MAXIMUM_ITEMS))
+
+
+_READERS: dict[str, Callable[[Any], Task]] = {
+    "script": _script,
+    "unittest": _unittest,
+    "function_check": _function_check,
+    "stdio": _stdio,
+}
