@@ -1,6 +1,7 @@
 """The orchestrator's own words: problems, samples, results. Plain frozen records, no I/O.
 
-A *problem* is one task of a dataset, a *completion* what a model wrote, a *sample* a program to run for a problem.
+A *problem* is one task of a dataset, a *completion* what a model wrote, a *sample* a program to run for a
+problem.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Limits:
 
     def overridden_by(self, wanted: Limits) -> Limits:
         """Returns these limits with those that `wanted` names in their place."""
-        named = {one.name: value for one in fields(wanted) if (value := getattr(wanted, one.name)) is not None}
+        named = {one.name: getattr(wanted, one.name) for one in fields(wanted)}
+        named = {name: value for name, value in named.items() if value is not None}
         return replace(self, **named) if named else self
 
 
@@ -105,8 +107,8 @@ class Completion:
 
     task_id: str
     index: int
-    """The row's own `completion_id`; without one, counts the completions of one problem from 0, in the order of
-    the file, as BigCodeBench does."""
+    """The row's own `completion_id`; without one, counts the completions of one problem from 0, in the order
+    of the file, as BigCodeBench does."""
     text: str
     is_solution: bool
     """Whether `text` is a whole solution, rather than a continuation of the prompt."""
