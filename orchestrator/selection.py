@@ -73,9 +73,8 @@ def restrict(
             by_task[completion.task_id].append(completion)
     missing = [task_id for task_id, found in by_task.items() if not found]
     if missing and (not partial or len(missing) == len(selected)):
-        named = ", ".join(missing[:_NAMED_IN_MESSAGES]) + (
-            ", ..." if len(missing) > _NAMED_IN_MESSAGES else ""
-        )
+        more = f" and {len(missing) - _NAMED_IN_MESSAGES} more" if len(missing) > _NAMED_IN_MESSAGES else ""
+        named = ", ".join(missing[:_NAMED_IN_MESSAGES]) + more
         raise InputError(
             f"{len(missing)} of {len(selected)} problems have no samples: {named}. Add them, "
             "or score the others alone with --partial, or choose problems with --only-tasks or --id-range",
