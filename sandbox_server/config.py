@@ -81,67 +81,82 @@ class Settings(BaseSettings):
     )
 
     listen: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("127.0.0.1:50061",),
+        default=("127.0.0.1:50061",),
         min_length=1,
         description="Addresses to listen on, separated by commas: host:port or unix:PATH. Port 0: any.",
     )
     insecure_listen: bool = Field(
-        False,
+        default=False,
         description="Listen on addresses that other machines reach. There is no authentication: whoever "
         "reaches the port runs programs here.",
     )
     runtime: Literal["auto", "local", "simulated"] = Field(
-        "auto",
+        default="auto",
         description="What makes the workers. auto: local. simulated: no workers, invented outcomes.",
     )
     python: Path = Field(
-        Path(sys.executable), description="The interpreter of the local environment, with its packages."
+        default=Path(sys.executable),
+        description="The interpreter of the local environment, with its packages.",
     )
     environment: str = Field(
-        "local", min_length=1, max_length=200, description="The name that samples use for that environment."
+        default="local",
+        min_length=1,
+        max_length=200,
+        description="The name that samples use for that environment.",
     )
-    slots: int = Field(4 * (os.cpu_count() or 1), ge=1, le=4096, description="How many cells run at once.")
+    slots: int = Field(
+        default=4 * (os.cpu_count() or 1), ge=1, le=4096, description="How many cells run at once."
+    )
     default_limits: LimitSettings = Field(
-        DEFAULT_LIMITS, description="Limits in force where a sample names none."
+        default=DEFAULT_LIMITS, description="Limits in force where a sample names none."
     )
-    maximum_limits: LimitSettings = Field(MAXIMUM_LIMITS, description="Limits above these are refused.")
-    maximum_source_bytes: int = Field(_MIB, ge=1, le=4 * _MIB, description="The largest program text.")
+    maximum_limits: LimitSettings = Field(
+        default=MAXIMUM_LIMITS, description="Limits above these are refused."
+    )
+    maximum_source_bytes: int = Field(
+        default=_MIB, ge=1, le=4 * _MIB, description="The largest program text."
+    )
     maximum_sample_bytes: int = Field(
-        4 * _MIB, ge=1, le=7 * _MIB, description="The largest sample: texts, inputs and files together."
+        default=4 * _MIB,
+        ge=1,
+        le=7 * _MIB,
+        description="The largest sample: texts, inputs and files together.",
     )
     required_walls: Annotated[frozenset[str], NoDecode] = Field(
-        frozenset(),
+        default=frozenset(),
         description="Walls that must stand even with allow_weak_isolation, separated by commas.",
     )
     allow_weak_isolation: bool = Field(
-        False, description="Start although walls are missing. Each outcome names the missing ones."
+        default=False, description="Start although walls are missing. Each outcome names the missing ones."
     )
     visible_paths: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Paths that cells may read besides the interpreter's, separated by commas."
+        default=(), description="Paths that cells may read besides the interpreter's, separated by commas."
     )
     hidden_paths: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Paths that cells must not see, separated by commas."
+        default=(), description="Paths that cells must not see, separated by commas."
     )
     drain_grace_s: float = Field(
-        30.0,
+        default=30.0,
         ge=0,
         le=3600,
         description="How long samples in flight may go on when the server stops, in seconds.",
     )
     profiles: dict[str, tuple[str, ...]] = Field(
-        {"scientific": SCIENTIFIC_MODULES},
+        default={"scientific": SCIENTIFIC_MODULES},
         description="Preload profiles: a name and the modules that its zygote imports if installed.",
     )
     cells_per_worker: int = Field(
-        20_000, ge=1, description="After how many cells a worker is replaced by a fresh one."
+        default=20_000, ge=1, description="After how many cells a worker is replaced by a fresh one."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least level that is logged. debug: a line for each sample."
+        default="info", description="The least level that is logged. debug: a line for each sample."
     )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="auto: console on a terminal, else json."
+        default="auto", description="auto: console on a terminal, else json."
     )
-    die_with_parent: bool = Field(False, description="Stop when the process that started the server ends.")
+    die_with_parent: bool = Field(
+        default=False, description="Stop when the process that started the server ends."
+    )
 
     @field_validator("listen", "required_walls", "visible_paths", "hidden_paths", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ SandboxServerError
 │   ├── UnknownEnvironmentError                                        NOT_FOUND
 │   ├── IsolationUnavailableError                                      FAILED_PRECONDITION
 │   └── NoCreditError, AlreadyInFlightError, DrainingError, WorkersLostError
+├── ListenError             an address that the server cannot or must not listen on
 └── WorkerError             the server's side is at fault
     ├── WorkerStartError    a worker did not come up
     │   └── WallMissingError   a required wall does not stand
@@ -102,6 +103,10 @@ class WorkersLostError(RequestError):
 
     code = "UNAVAILABLE"
     reason = "WORKERS_LOST"
+
+
+class ListenError(SandboxServerError):
+    """Raised when the server cannot, or must not, listen on an address."""
 
 
 class WorkerError(SandboxServerError):

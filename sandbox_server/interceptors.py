@@ -1,7 +1,7 @@
 """Exceptions to gRPC status: the only place that does it.
 
-A `RequestError` becomes the status it names, with a `google.rpc.ErrorInfo`. Everything else is the server's own
-fault: INTERNAL, with a trace in the log and none on the wire.
+A `RequestError` becomes the status it names, with a `google.rpc.ErrorInfo`. Everything else is the server's
+own fault: INTERNAL, with a trace in the log and none on the wire.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ErrorStatusInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wraps a handler of this service; those of health and reflection answer for themselves."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
@@ -59,7 +59,9 @@ def rich_status(error: RequestError) -> status_pb2.Status:
     return status_pb2.Status(code=code, message=error.message, details=[detail])
 
 
-def _guarded(handler: Any, method: str) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]:
+def _guarded(
+    handler: Any, method: str
+) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
             return await handler(request, context)

@@ -1,7 +1,7 @@
 """One sample's way through the server: screened, placed, run, judged.
 
-Belongs here: the order of the steps, the stamps between them, and what becomes of a sample when the server's side
-fails. How each step works is elsewhere; nothing here knows gRPC.
+Belongs here: the order of the steps, the stamps between them, and what becomes of a sample when the server's
+side fails. How each step works is elsewhere; nothing here knows gRPC.
 """
 
 from __future__ import annotations
@@ -75,21 +75,24 @@ class Judging:
             )
             judgement = judge(sample.task, sample.limits, screening, facts)
             if runs > 1:
-                judgement = replace(
-                    judgement,
-                    explanation=f"{judgement.explanation} (Run {runs}: the worker was lost under the run before.)",
-                )
+                again = f"(Run {runs}: the worker was lost under the run before.)"
+                judgement = replace(judgement, explanation=f"{judgement.explanation} {again}")
             outcome = self._outcome(sample, facts, judgement, screening, timeline)
         except WorkerLostError as error:
             reason = error.reason if self._runtime.serving else "WORKERS_LOST"
             return self._failed(sample, SandboxFault(reason, str(error)), screening, timeline)
-        except Exception as error:
-            # A fault in the server must cost one sample and not its stream. It is in the log, and it is not a verdict.
+        except Exception as error:  # noqa: BLE001 -- logged with its trace, and answered as SANDBOX_ERROR
+            # A fault in the server must cost one sample and not its stream. It is in the log, and it is not a
+            # verdict.
             _log.exception("sample_failed", sample_id=sample.sample_id, attempt=sample.attempt)
             fault = SandboxFault("INTERNAL", f"{type(error).__name__} in the server; its log tells more")
             return self._failed(sample, fault, screening, timeline)
         _log.debug(
-            "judged", sample_id=sample.sample_id, attempt=sample.attempt, verdict=judgement.verdict.name, runs=runs
+            "judged",
+            sample_id=sample.sample_id,
+            attempt=sample.attempt,
+            verdict=judgement.verdict.name,
+            runs=runs,
         )
         if facts.sandbox_fault is not None:
             self._log_fault(sample, facts.sandbox_fault)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import signal
 
 _PR_SET_PDEATHSIG = 1
 

@@ -1,8 +1,8 @@
 """Screens samples without ever holding up the server's loop.
 
-Belongs here: where the screening runs. What it looks for is in `screening`, which is pure. A small source is parsed
-at once. A large one (1 MiB can take seconds) is parsed in a process of its own, which may also crash: a parser is a
-large program, and its input is hostile.
+Belongs here: where the screening runs. What it looks for is in `screening`, which is pure. A small source is
+parsed at once. A large one (1 MiB can take seconds) is parsed in a process of its own, which may also crash:
+a parser is a large program, and its input is hostile.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class Screener:
         server = [str(part) for part in sys.version_info[:2]]
         environments, _ = self._runtime.describe()
         return all(
-            known.python_version.split(".")[:2] == server for known in environments if known.name == environment
+            known.python_version.split(".")[:2] == server
+            for known in environments
+            if known.name == environment
         )
 
     async def _by_environment(self, sample: Sample, screening: Screening) -> Screening:

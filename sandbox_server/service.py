@@ -1,14 +1,16 @@
-"""The gRPC service: what the contract's four methods do. Everything they need is made elsewhere and handed in."""
+"""The gRPC service: what the contract's four methods do. What they need is made elsewhere and handed in."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from cupel_client.gen import sandbox_service_pb2 as pb
 from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
+
 from sandbox_server.errors import DrainingError, FieldMissingError, NoCreditError, WorkersLostError
 from sandbox_server.streams import ExecuteStream
 from sandbox_server.wire import read_sample, write_capabilities, write_outcome, write_screening
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 _CREDIT_PER_SLOT = 2
 """A client has twice as many samples here as there are slots, so that a slot never waits for the network."""
-_CONNECTION_CLOSE_S = 0.01
 
 
 class SandboxService(pb_grpc.SandboxServiceServicer):
@@ -40,7 +41,9 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         slots: How many cells run at once.
     """
 
-    def __init__(self, runtime: Runtime, screener: Screener, judging: Judging, rules: Rules, slots: int) -> None:
+    def __init__(
+        self, runtime: Runtime, screener: Screener, judging: Judging, rules: Rules, slots: int
+    ) -> None:
         self._runtime = runtime
         self._screener = screener
         self._judging = judging
@@ -49,6 +52,8 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         self._streams: set[ExecuteStream] = set()
         self._calls = 0
         self._draining = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def in_flight(self) -> int:
@@ -60,7 +65,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         """How many Execute streams are open."""
         return len(self._streams)
 
-    async def Execute(  # noqa: N802 -- the contract's name
+    async def Execute(  # type: ignore[override]  # noqa: N802 -- the stubs know generators only; the contract's name
         self,
         request_iterator: AsyncIterator[pb.ExecuteRequest],
         context: grpc.aio.ServicerContext[pb.ExecuteRequest, pb.ExecuteResponse],
@@ -75,10 +80,12 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             serving=lambda: self._runtime.serving,
         )
         self._streams.add(stream)
+        self._quiet.clear()
         try:
             await stream.serve(request_iterator)
         finally:
             self._streams.discard(stream)
+            self._hush()
 
     async def ExecuteOne(  # noqa: N802 -- the contract's name
         self,
@@ -96,11 +103,13 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
                 credit=str(_CREDIT_PER_SLOT * self._slots),
             )
         self._calls += 1
+        self._quiet.clear()
         try:
             # All single calls are one stream to the queue, or many of them would crowd out the streams.
             outcome = await self._judging.outcome(sample, received_ns, "ExecuteOne")
         finally:
             self._calls -= 1
+            self._hush()
         return pb.ExecuteOneResponse(outcome=write_outcome(outcome))
 
     async def Screen(  # noqa: N802 -- the contract's name
@@ -150,11 +159,15 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         self._draining = True
         for stream in self._streams:
             stream.drain(grace)
-        deadline = time.monotonic() + grace.total_seconds()
-        while (self._streams or self._calls) and time.monotonic() < deadline:
-            # Streams end by themselves when their last answer is out.
-            await asyncio.sleep(_CONNECTION_CLOSE_S)
+        # Streams end by themselves when their last answer is out.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace.total_seconds()):
+                await self._quiet.wait()
         return self.in_flight
+
+    def _hush(self) -> None:
+        if not self._streams and not self._calls:
+            self._quiet.set()
 
     def _check_open(self) -> None:
         if self._draining:

@@ -1,20 +1,20 @@
 """One Execute stream: credit, answers as they finish, cancellation, drain.
 
-Belongs here: what the contract says of a stream. Everything of a stream is awaited inside `serve`, so that nothing
-of it is left when its call ends, however it ends: on a client's cancellation the requests may just end, as if the
-client had closed its side.
+Belongs here: what the contract says of a stream. Everything of a stream is awaited inside `serve`, so that
+nothing of it is left when its call ends, however it ends: on a client's cancellation the requests may just
+end, as if the client had closed its side.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
-
 from cupel_client.gen import sandbox_service_pb2 as pb
+
 from sandbox_server.errors import (
     AlreadyInFlightError,
     DrainingError,
@@ -85,8 +85,8 @@ class ExecuteStream:
         """Serves the stream to its end.
 
         Raises:
-            RequestError: The stream as a whole cannot go on; everything it took has been answered before, unless
-                the client broke the contract.
+            RequestError: The stream as a whole cannot go on; everything it took has been answered before,
+                unless the client broke the contract.
         """
         self._outbox.put_nowait(pb.ExecuteResponse(credit=pb.Credit(samples=self._credit)))
         reading = asyncio.create_task(self._read(requests), name="execute read")
@@ -108,9 +108,9 @@ class ExecuteStream:
                 raise error
         finally:
             self._over = True
-            tasks: list[asyncio.Task[object]] = [reading, writing, drained, *self._in_flight.values()]  # type: ignore[list-item]  # Task is invariant
+            tasks: list[asyncio.Task[Any]] = [reading, writing, drained, *self._in_flight.values()]
             if idle is not None:
-                tasks.append(idle)  # type: ignore[arg-type]  # Task is invariant
+                tasks.append(idle)
             await _end(tasks)
 
     def drain(self, grace: timedelta) -> None:
@@ -125,12 +125,16 @@ class ExecuteStream:
             kind = request.WhichOneof("message")
             if kind == "sample":
                 if not self._serving():
-                    return WorkersLostError("this server has lost its workers; send unanswered samples elsewhere")
+                    return WorkersLostError(
+                        "this server has lost its workers; send unanswered samples elsewhere"
+                    )
                 self._take(request.sample, received_ns)
             elif kind == "cancellation":
                 self._cancel(request.cancellation.sample_id)
             else:
-                raise EmptyRequestError("a request holds neither a sample nor a cancellation; set one of them")
+                raise EmptyRequestError(
+                    "a request holds neither a sample nor a cancellation; set one of them"
+                )
             while self._outbox.qsize() > self._credit + _UNCREDITED_ANSWERS:
                 self._sent.clear()
                 await self._sent.wait()
@@ -163,7 +167,8 @@ class ExecuteStream:
         task = asyncio.create_task(self._judging.outcome(sample, received_ns, self))
         self._in_flight[sample.sample_id] = task
         self._idle.clear()
-        # A callback and not a second coroutine: a task that is cancelled before its first step runs none of its code.
+        # A callback and not a second coroutine: a task that is cancelled before its first step runs none of
+        # its code.
         task.add_done_callback(lambda done: self._answer(sample, received_ns, done))
 
     def _cancel(self, sample_id: str) -> None:
@@ -184,7 +189,7 @@ class ExecuteStream:
         try:
             outcome = self._judging.cancelled(sample, received_ns) if done.cancelled() else done.result()
             return write_outcome(outcome)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- logged with its trace, and answered as SANDBOX_ERROR
             # The last line: whatever fails between facts and message costs this sample only.
             _log.exception("answer_failed", sample_id=sample.sample_id, attempt=sample.attempt)
             return write_failure(sample, f"{type(error).__name__} in the server; its log tells more")
@@ -205,7 +210,7 @@ class ExecuteStream:
         await asyncio.sleep(_CLOSING_S)
 
 
-async def _end(tasks: list[asyncio.Task[object]]) -> None:
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
     """Cancels tasks and waits until they are over, even when the waiting itself is cancelled."""
     for task in tasks:
         task.cancel()
@@ -216,7 +221,8 @@ async def _end(tasks: list[asyncio.Task[object]]) -> None:
         except asyncio.CancelledError as error:
             cancelled = error
     for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.debug("stream_task_ended", task=task.get_name(), error=repr(error))
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            _log.debug("stream_task_ended", task=task.get_name(), error=repr(failure))
     if cancelled is not None:
         raise cancelled

@@ -1,7 +1,7 @@
 """Logging: structured lines on standard error.
 
-What a sample wrote is never logged; what it may have had a say in (names, an agent's words) is logged as data, with
-control characters escaped, so that it cannot forge lines or steer a terminal.
+What a sample wrote is never logged; what it may have had a say in (names, an agent's words) is logged as
+data, with control characters escaped, so that it cannot forge lines or steer a terminal.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ def configure(level: str, log_format: str) -> None:
 
 def escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escapes control characters in all texts of a line but the traceback, and cuts long ones."""
-    return {key: value if key == "exception" else _harmless(value) for key, value in event.items()}
+    return {
+        key: escape(value) if isinstance(value, str) and key != "exception" else value
+        for key, value in event.items()
+    }
 
 
-def _harmless(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    cut = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
+def escape(text: str) -> str:
+    """Returns a text with its control characters escaped, cut when it is long."""
+    cut = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
     return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", cut)
 
 

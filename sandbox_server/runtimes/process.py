@@ -10,10 +10,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections import deque
 from typing import TYPE_CHECKING
 
 import structlog
 
+from sandbox_server import telemetry
 from sandbox_server.errors import WorkerStartError
 from sandbox_server.runtimes.agent_link import AgentLink, Hello
 
@@ -42,6 +44,7 @@ ENVIRONMENT = {
 
 _LINE_BYTES = 4096
 _LINES_PER_WORKER = 500
+_LAST_WORDS = 8
 _STREAM_BUFFER_BYTES = 1 << 20
 
 _log = structlog.get_logger(__name__)
@@ -74,6 +77,7 @@ class AgentProcess:
         self._ready: Ready | None = None
         self._ending: asyncio.Task[None] | None = None
         self._log_reader: asyncio.Task[None] | None = None
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.cells_started = 0
         """How many cells it was given in its life."""
         self.users = 0
@@ -132,6 +136,12 @@ class AgentProcess:
         except TimeoutError:
             await self.stop()
             raise WorkerStartError(f"the worker was not ready after {patience_s:g} s") from None
+        except WorkerStartError as error:
+            await self.stop()
+            if not self._last_words:
+                raise
+            words = "".join(f"\n  {line}" for line in self._last_words)
+            raise type(error)(f"{error}. Its last words:{words}") from error
         except BaseException:
             await self.stop()
             raise
@@ -188,9 +198,12 @@ class AgentProcess:
                 rest = b""
             for line in complete:
                 lines += 1
+                text = line[:_LINE_BYTES].decode("utf-8", "replace")
+                self._last_words.append(telemetry.escape(text))
                 if lines <= _LINES_PER_WORKER:
-                    _log.info("agent_says", pid=self.pid, line=line[:_LINE_BYTES].decode("utf-8", "replace"))
+                    _log.info("agent_says", pid=self.pid, line=text)
                 elif lines == _LINES_PER_WORKER + 1:
                     _log.warning("agent_log_full", pid=self.pid, lines=_LINES_PER_WORKER)
         if rest:
-            _log.info("agent_says", pid=self.pid, line=rest.decode("utf-8", "replace"))
+            self._last_words.append(telemetry.escape(rest.decode("utf-8", "replace")))
+            _log.info("agent_says", pid=self.pid, line=self._last_words[-1])

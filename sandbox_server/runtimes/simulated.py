@@ -1,7 +1,7 @@
 """A runtime without workers: facts are invented by a sample's seed, and nothing is ever run.
 
-For tests of clients, and of this server: every fate of a sample on demand, at any speed, on any machine. It tells of
-a wall that does not stand, so that nobody takes its outcomes for real ones.
+For tests of clients, and of this server: every fate of a sample on demand, at any speed, on any machine. It
+tells of a wall that does not stand, so that nobody takes its outcomes for real ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sandbox_server.model import (
     CapturedOutput,
     Environment,
     Facts,
-    FunctionCheckTask,
     Limit,
     RaisedError,
     SandboxFault,
@@ -40,9 +39,9 @@ if TYPE_CHECKING:
 
 
 class Fate(enum.Enum):
-    """What the simulated runtime makes of a sample. The order is that of seeds on the command line: 0 passes."""
+    """What becomes of a simulated sample. Seeds count through them in this order: 0 passes."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 -- a fate, not a password
     FAIL = "fail"
     RAISE = "raise"
     CPU = "cpu"
@@ -184,6 +183,4 @@ def _tests(task: Task) -> tuple[str, ...]:
 
 
 def _failure(task: Task) -> TestStatus:
-    if isinstance(task, StdioTask):
-        return TestStatus.WRONG_OUTPUT
-    return TestStatus.FAILED if isinstance(task, FunctionCheckTask) else TestStatus.FAILED
+    return TestStatus.WRONG_OUTPUT if isinstance(task, StdioTask) else TestStatus.FAILED

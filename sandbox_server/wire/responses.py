@@ -40,7 +40,7 @@ _TESTS_KEPT, _FINDINGS_KEPT, _CHARACTERS_KEPT = 5_000, 1_000, 100
 
 
 def write_outcome(outcome: Outcome) -> pb.Outcome:
-    """Returns an outcome as the contract's message, which tells what it had to leave out to be of sane size."""
+    """Returns an outcome as the contract's message, which says so if something was too large for it."""
     facts, judgement = outcome.facts, outcome.judgement
     message = pb.Outcome(
         sample_id=outcome.sample_id,
