@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 import pytest
-
 from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
+
 from orchestrator.dispatch.endpoints import Endpoint
 
 if TYPE_CHECKING:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc.aio
-
 from cupel_client.gen import sandbox_service_pb2 as pb
 from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from typing import Any
+
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def passed(sample: pb.Sample) -> pb.ExecuteResponse:
@@ -56,7 +58,7 @@ Answers = list[pb.ExecuteResponse]
 class RoteServer(pb_grpc.SandboxServiceServicer):
     """Keeps the books on what it is sent; `answer` says what comes back.
 
-    `answer` may return several messages, none, or None, which ends the stream with UNAVAILABLE as a crash would.
+    `answer` may return several messages, none, or None, which ends the stream as a crash would.
     """
 
     answer: Callable[[pb.Sample], Answers | None] = lambda sample: [passed(sample)]
@@ -71,7 +73,7 @@ class RoteServer(pb_grpc.SandboxServiceServicer):
     overdrawn: bool = False
 
     async def Execute(  # noqa: N802 - the contract's name
-        self, request_iterator: AsyncIterator[pb.ExecuteRequest], context: grpc.aio.ServicerContext
+        self, request_iterator: AsyncIterator[pb.ExecuteRequest], context: Context
     ) -> AsyncIterator[pb.ExecuteResponse]:
         """Answers each sample by rote."""
         self.streams += 1
@@ -95,8 +97,26 @@ class RoteServer(pb_grpc.SandboxServiceServicer):
                         yield response
             held.clear()
 
+    async def ExecuteOne(  # noqa: N802 - the contract's name
+        self,
+        request: pb.ExecuteOneRequest,  # noqa: ARG002 - the servicer's signature
+        context: Context,
+    ) -> pb.ExecuteOneResponse:
+        """Is not what the orchestrator calls."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "by stream only")
+
+    async def Screen(  # noqa: N802 - the contract's name
+        self,
+        request: pb.ScreenRequest,  # noqa: ARG002 - the servicer's signature
+        context: Context,
+    ) -> pb.ScreenResponse:
+        """Is not what the orchestrator calls."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "by stream only")
+
     async def GetCapabilities(  # noqa: N802 - the contract's name
-        self, request: pb.GetCapabilitiesRequest, context: grpc.aio.ServicerContext
+        self,
+        request: pb.GetCapabilitiesRequest,  # noqa: ARG002 - the servicer's signature
+        context: Context,  # noqa: ARG002 - the servicer's signature
     ) -> pb.GetCapabilitiesResponse:
         """Tells of one environment and a wall that does not stand."""
         return pb.GetCapabilitiesResponse(

@@ -52,4 +52,4 @@ def test_the_servers_own_variables_are_not_ours() -> None:
 
 def test_it_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_config({}, {}).seed = 1  # type: ignore[misc] # what the test is about
+        load_config({}, {}).seed = 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from cupel_client.gen import sandbox_service_pb2 as pb
 from google.protobuf import json_format
 
-from cupel_client.gen import sandbox_service_pb2 as pb
 from orchestrator import wire
 from orchestrator.model import (
     FunctionCheckTask,

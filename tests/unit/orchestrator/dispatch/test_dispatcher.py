@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-
 from cupel_client.gen import sandbox_service_pb2 as pb
+
 from orchestrator.dispatch.dispatcher import Dispatcher, Refused
 from orchestrator.dispatch.endpoints import Endpoint, FixedEndpoints
 from orchestrator.errors import NoSandboxError
 from orchestrator.model import FunctionCheckTask, Limits, Result, Sample
-
 from tests.unit.orchestrator.rote_server import RoteServer, failed_sandbox, passed, refused
 
 if TYPE_CHECKING:
+    import contextlib
     from collections.abc import Callable, Iterable, Iterator
 
     Serve = Callable[[RoteServer], contextlib.AbstractAsyncContextManager[Endpoint]]

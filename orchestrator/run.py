@@ -1,0 +1,327 @@
+"""Wires one run: plan, journal, servers, scores, result files. The only module that knows every part.
+
+Bad input never loses good work: a sample that servers refuse (a limit above their maximum, say) is told after
+all others were judged, and what was judged is in the journal, so that the same command after mending the file
+runs the mended samples alone. Result files are written only when every sample has an answer: a score over
+what happened to go well would look like one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from orchestrator import wire
+from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.embedded import EmbeddedServer
+from orchestrator.dispatch.endpoints import FixedEndpoints, parse_addresses, survey
+from orchestrator.errors import InputError, InterruptedRunError, NoSandboxError, ResultsExistError
+from orchestrator.formats.results import (
+    Row,
+    pass_at_k_record,
+    write_eval_results,
+    write_outcomes,
+    write_pass_at_k,
+)
+from orchestrator.interruption import Interruption
+from orchestrator.journal import Entry, keep_old, open_journal, sample_digest
+from orchestrator.plan import make_plan
+from orchestrator.scoring import Summary, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.config import Config
+    from orchestrator.dispatch.dispatcher import Refused
+    from orchestrator.dispatch.endpoints import EndpointSource
+    from orchestrator.formats.results import ResultPaths
+    from orchestrator.journal import Journal
+    from orchestrator.model import Result, Sample
+    from orchestrator.plan import Item, Plan
+    from orchestrator.progress import RunProgress
+
+_REFUSALS_IN_MESSAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """How the reference solutions did that ran beside the samples."""
+
+    judged: int
+    failed: list[str]
+    """Problems whose reference does not pass, in the compat view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a finished run has to tell."""
+
+    summary: Summary
+    references: References | None
+    paths: ResultPaths
+    wall_s: float
+    fresh: int
+    """How many samples were judged in this session, references among them; others were in the journal."""
+    fresh_scored: int
+    """The same, of the samples that scores are about."""
+    missing_walls: dict[str, int]
+    """How many samples ran without which wall."""
+    environments: dict[str, int]
+    """How many samples ran in which environment, by name and digest."""
+
+    @property
+    def sandbox_errors(self) -> int:
+        """How many samples say nothing, because the sandbox failed at them."""
+        return len(self.summary.masked)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Keeps of each outcome what scores need; the outcome itself stays in the journal."""
+
+    results: dict[str, Result] = field(default_factory=dict)
+    missing_walls: Counter[str] = field(default_factory=Counter)
+    environments: Counter[str] = field(default_factory=Counter)
+
+    def enter(self, result: Result) -> None:
+        """Takes a result; a sample counts once."""
+        if result.sample_id not in self.results:
+            outcome = result.outcome
+            walls = outcome.get("missing_walls")
+            self.missing_walls.update(walls if isinstance(walls, list) else ())
+            if "environment" in outcome:
+                self.environments[
+                    f"{outcome['environment']} ({outcome.get('environment_digest', 'no digest')})"
+                ] += 1
+        views_differ = result.compat_passed != result.strict_passed
+        kept = {"strict": result.outcome.get("strict", {})} if views_differ else {}
+        self.results[result.sample_id] = replace(result, details={}, outcome=kept)
+
+
+def evaluate(config: Config, progress: RunProgress) -> Report:
+    """Runs what a configuration asks for and writes its result files.
+
+    Raises:
+        errors.CupelError: As the tree in `errors` says; the journal keeps what was judged.
+    """
+    plan = make_plan(config)
+    paths = plan.paths
+    paths.out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    ledger = Ledger()
+    with _open(plan, resume=config.resume) as journal:
+        _resume(plan, journal, ledger, progress)
+        pending = [item for item in plan.items.values() if item.sample_id not in journal]
+        progress.start(len(plan.items), len(plan.items) - len(pending))
+        try:
+            session = _Session(config, plan, journal, ledger, progress=progress)
+            refused = session.judge(pending) if pending else []
+        finally:
+            progress.stop()
+        if refused:
+            raise _refusal(config, plan, refused, len(ledger.results))
+        results = [ledger.results[item.sample_id] for item in plan.scored]
+        summary = summarize(results, config.pass_k)
+        references = _references(plan, ledger)
+        _write(config, plan, journal, summary, references)
+    return Report(
+        summary=summary,
+        references=references,
+        paths=paths,
+        wall_s=time.monotonic() - began,
+        fresh=len(pending),
+        fresh_scored=sum(not item.is_beside for item in pending),
+        missing_walls=dict(ledger.missing_walls),
+        environments=dict(ledger.environments),
+    )
+
+
+def _open(plan: Plan, *, resume: bool) -> Journal:
+    """Opens the run's journal, after older files were moved away where the user wants that."""
+    paths = plan.paths
+    if resume:
+        standing = [path for path in paths.results if path.exists()]
+        if standing and not paths.journal.exists():
+            raise ResultsExistError(
+                f"{standing[0]}: results of another run would be overwritten; choose another --out, "
+                "or keep them as .bak with --no-resume"
+            )
+        return open_journal(paths.journal)
+    with open_journal(paths.journal):  # nobody else writes it while it is moved
+        for path in (paths.journal, *paths.results):
+            keep_old(path)
+    return open_journal(paths.journal)
+
+
+def _resume(plan: Plan, journal: Journal, ledger: Ledger, progress: RunProgress) -> None:
+    """Takes over what the journal holds of this run."""
+    changed = 0
+
+    def take(entry: Entry) -> bool:
+        nonlocal changed
+        item = plan.items.get(entry.sample_id)
+        if item is None:
+            return False
+        if sample_digest(plan.sample(item)) != entry.digest:
+            changed += 1
+            return False
+        completion = item.completion
+        result = wire.result(entry.sample_id, completion.task_id, completion.index, entry.outcome)
+        if result.is_sandbox_error:
+            return False
+        ledger.enter(result)
+        return True
+
+    garbled, _ = journal.read(plan.identity(), take)
+    if changed and not ledger.results:
+        raise ResultsExistError(
+            f"{journal.path}: this is the journal of other samples; choose another --out, "
+            "or start anew with --no-resume, which keeps it as .bak"
+        )
+    if changed:
+        progress.say(f"{changed} samples have changed since the last run and run again")
+    if garbled:
+        progress.say(f"{journal.path}: {garbled} lines are garbled; what they held runs again")
+
+
+class _Session:
+    """Gets pending samples judged and journaled."""
+
+    def __init__(
+        self, config: Config, plan: Plan, journal: Journal, ledger: Ledger, *, progress: RunProgress
+    ) -> None:
+        self._config = config
+        self._plan = plan
+        self._journal = journal
+        self._ledger = ledger
+        self._progress = progress
+        self._digests: dict[str, str] = {}
+
+    def judge(self, pending: Sequence[Item]) -> list[Refused]:
+        """Returns when all were answered; what servers refused is returned.
+
+        Raises:
+            errors.NoSandboxError: No server can be reached or started, or all were lost for good.
+            errors.InterruptedRunError: The user stopped the run.
+        """
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(self._main(pending))
+
+    async def _main(self, pending: Sequence[Item]) -> list[Refused]:
+        """Turns what ends a run early into an error that says how to go on."""
+        with Interruption(self._progress.say) as interruption:
+            try:
+                return await self._dispatch(pending)
+            except asyncio.CancelledError:
+                if not interruption.happened:
+                    raise
+                raise InterruptedRunError(f"interrupted. {self._kept()}") from None
+            except NoSandboxError as error:
+                if not self._ledger.results:
+                    raise
+                raise NoSandboxError(f"{error}\n{self._kept()}") from error
+
+    async def _dispatch(self, pending: Sequence[Item]) -> list[Refused]:
+        """Opens servers, sends, receives, closes."""
+        config = self._config
+        source = _source(config, self._plan.paths)
+        try:
+            endpoints = await source.open()
+            answering = await survey(endpoints, config.environment)
+            for endpoint in endpoints:
+                if endpoint.address not in answering:
+                    self._progress.say(f"sandbox server {endpoint.address} does not answer yet")
+            dispatcher = Dispatcher(source, self._samples(pending), self._deliver, config.parallel)
+            return await dispatcher.run(endpoints)
+        finally:
+            await source.close()
+
+    def _samples(self, pending: Sequence[Item]) -> Iterator[Sample]:
+        """Assembles one sample after the other, as servers take them."""
+        for item in pending:
+            sample = self._plan.sample(item)
+            self._digests[sample.sample_id] = sample_digest(sample)
+            yield sample
+
+    def _deliver(self, result: Result) -> None:
+        """Takes a result: into the journal first."""
+        self._journal.append(result.sample_id, self._digests.pop(result.sample_id), result.outcome)
+        self._ledger.enter(result)
+        self._progress.note(result)
+
+    def _kept(self) -> str:
+        """Returns how much is done and how to go on."""
+        done, total = len(self._ledger.results), len(self._plan.items)
+        journal = self._journal.path
+        return f"{done} of {total} samples are judged and in {journal}; the same command continues the run"
+
+
+def _source(config: Config, paths: ResultPaths) -> EndpointSource:
+    """Returns the servers that a configuration names, or one of the run's own."""
+    if config.sandbox is not None:
+        return FixedEndpoints(parse_addresses(config.sandbox), config.patience_s)
+    words = ["--runtime", config.runtime]
+    if config.python is not None:
+        words += ["--python", config.python]
+    if config.parallel is not None:
+        words += ["--slots", str(config.parallel)]
+    if config.allow_weak_isolation:
+        words.append("--allow-weak-isolation")
+    return EmbeddedServer(words, paths.log, config.start_timeout_s)
+
+
+def _refusal(config: Config, plan: Plan, refused: Sequence[Refused], judged: int) -> InputError:
+    """Returns an error that names every refused sample by file, line and field."""
+    lines = []
+    for one in refused[:_REFUSALS_IN_MESSAGE]:
+        place = plan.items[one.sample.sample_id].completion.source or one.sample.sample_id
+        field_name = f"field {one.field!r}: " if one.field else ""
+        lines.append(f"\n  {place}: {field_name}{one.message} ({one.reason})")
+    if len(refused) > _REFUSALS_IN_MESSAGE:
+        lines.append(f"\n  ... and {len(refused) - _REFUSALS_IN_MESSAGE} more")
+    journal = plan.paths.journal
+    kept = f"\nThe other {judged} samples are judged and in {journal}; mend these and run the same again"
+    return InputError(
+        f"{len(refused)} samples were refused:{''.join(lines)}{kept}", file=config.samples or config.dataset
+    )
+
+
+def _references(plan: Plan, ledger: Ledger) -> References | None:
+    """Returns how the reference solutions did; None when none ran beside the samples."""
+    results = [ledger.results[item.sample_id] for item in plan.references]
+    if not results:
+        return None
+    judged = [result for result in results if not result.is_sandbox_error]
+    return References(len(judged), [result.task_id for result in judged if not result.compat_passed])
+
+
+def _write(
+    config: Config, plan: Plan, journal: Journal, summary: Summary, references: References | None
+) -> None:
+    """Writes the result files."""
+
+    def rows() -> Iterator[Row]:
+        for item in plan.scored:
+            completion = item.completion
+            outcome = journal.outcome(item.sample_id)
+            result = wire.result(item.sample_id, completion.task_id, completion.index, outcome)
+            yield Row(result, plan.sample(item).solution)
+
+    record = pass_at_k_record(
+        {k: score.value for k, score in summary.compat.items()},
+        stem=plan.paths.stem,
+        split=config.split,
+        subset=config.subset,
+        calibrated=config.calibrated,
+        failed_references=None if references is None else references.failed,
+        references=0 if references is None else references.judged,
+    )
+    write_eval_results(plan.paths.eval_results, rows(), datetime.now().astimezone())
+    write_outcomes(plan.paths.outcomes, rows())
+    write_pass_at_k(plan.paths.pass_at_k, record)
