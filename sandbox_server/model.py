@@ -232,6 +232,8 @@ class TestResult:
     status: TestStatus
     detail: str = ""
     duration: timedelta = timedelta(0)
+    message: str = ""
+    """The text of the exception that ended it, as `str` gives it; cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +325,9 @@ class Facts:
     reported_tests: tuple[str, ...] | None = None
     """The tests that the harness said it would run, before it ran the first."""
     tampering: tuple[str, ...] = ()
+    integrity: tuple[str, ...] = ()
+    """What the harness found changed in the test framework or the builtins, and when, such as "after load:
+    unittest.case.TestCase.assertEqual". Its own process's words: they can accuse and never clear."""
     refused_resources: tuple[str, ...] = ()
     """Limits that the sample ran into without being killed: of {"disk", "processes", "memory"}."""
     stdout: CapturedOutput = field(default_factory=CapturedOutput)
