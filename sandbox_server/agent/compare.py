@@ -1,7 +1,7 @@
 """Compares what a program printed with what was expected. Pure; both sides are bytes that nobody has checked.
 
-Time is linear in the outputs and, beyond the outputs themselves, memory is constant: an output of many megabytes
-is walked token by token and never split into a list.
+Time is linear in the outputs; memory, beyond the outputs themselves, is constant: an output of many megabytes is
+walked token by token and never split into a list.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def outputs_equal(
     Args:
         actual: What the program printed.
         expected: What it was to print.
-        mode: "exact" (equal but for white space at the very end), "tokens" (equal sequences of tokens, separated
-            by white space) or "floats" (as tokens, but two finite decimal numbers may differ by a tolerance; "nan"
-            and "inf" equal only the same text).
+        mode: "exact" (equal but for white space at the very end), "tokens" (equal sequences of tokens,
+            separated by white space) or "floats" (as tokens, but two finite decimal numbers may differ by a
+            tolerance; "nan" and "inf" equal only the same text).
         absolute_tolerance: The largest difference of two numbers.
         relative_tolerance: The largest difference as a share of the expected number's size.
 
@@ -52,9 +52,10 @@ def first_difference(
     absolute_tolerance: float = 1e-9,
     relative_tolerance: float = 1e-9,
 ) -> str:
-    """Returns where an output first differs from what was expected, in a sentence of a few hundred characters.
+    """Returns where an output first differs from what was expected, in a sentence.
 
-    What it quotes is escaped and cut, so that it holds printable ASCII only. Empty when there is no difference.
+    What it quotes is escaped and cut: a few hundred characters of printable ASCII at most. Empty when there is
+    no difference.
 
     Raises:
         ValueError: The mode is none of the three.
