@@ -1,0 +1,193 @@
+"""Notices when a sample changed what judges it: unittest, the builtins, the interpreter's hooks.
+
+A snapshot compares by identity. It sees the cheap attacks only: what is changed and put back between two
+looks, or changed in C, it does not see. It is evidence, not a verdict.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import unittest
+import unittest.case
+import unittest.loader
+import unittest.result
+import unittest.suite
+import unittest.util
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+
+from . import pristine
+
+__builtins__ = pristine.BUILTINS
+__unittest = True
+
+MAXIMUM_WORDS = 20
+
+# Any, because two of them are private: real cheats patch those too.
+_case: Any = unittest.case
+_CLASSES: Tuple[type, ...] = (
+    _case.TestCase,
+    _case.FunctionTestCase,
+    _case._SubTest,  # noqa: SLF001  # see above
+    _case._Outcome,  # noqa: SLF001  # see above
+    unittest.suite.BaseTestSuite,
+    unittest.suite.TestSuite,
+    unittest.loader.TestLoader,
+    unittest.result.TestResult,
+)
+_MODULES = (unittest, unittest.case, unittest.suite, unittest.loader, unittest.result, unittest.util)
+# Imported by the sample or by a preload profile; what was not there when the snapshot was taken is not
+# compared.
+_MOCK = "unittest.mock"
+# Tests and programs set these, and may: they shape messages.
+_FREE = frozenset({"maxDiff", "longMessage", "__doc__", "__annotations__", "__annotations_cache__"})
+# What decides how source becomes code and names become values.
+_HOOKED = ("unittest", "builtins", "sys")
+
+_MISSING = object()
+
+
+class Snapshot:
+    """What unittest, the builtins and the interpreter's hooks are now.
+
+    Take it before the sample is loaded, after names were disabled.
+    """
+
+    def __init__(self) -> None:
+        mock = sys.modules.get(_MOCK)
+        modules: Tuple[Any, ...] = (*_MODULES, mock) if mock is not None else _MODULES
+        self._classes = [(one, dict(vars(one))) for one in (*_CLASSES, *_classes_of(mock))]
+        self._modules = [(one, _own_parts(one)) for one in modules]
+        self._builtins = dict(vars(builtins))
+        self._functions = [
+            ("%s.%s" % (owner.__name__, name), value, _inside(value))
+            for owner, parts in (*self._classes, *self._modules)
+            for name, value in parts.items()
+            if type(value) is FunctionType
+        ]
+        self._hooks = (pristine.get_trace(), pristine.get_profile())
+        self._finders = list(sys.meta_path)
+        self._registered = [(name, sys.modules.get(name)) for name in _HOOKED]
+
+    def changes(self, when: str) -> List[str]:
+        """Returns what is no longer as it was, such as "after loading: TestCase.assertEqual"; at most 20.
+
+        Args:
+            when: Said in front of each, such as "after loading".
+        """
+        found: List[str] = []
+        for word in self._look():
+            text = "%s: %s" % (when, word)
+            if text not in found:
+                found.append(text)
+            if len(found) == MAXIMUM_WORDS:
+                break
+        return found
+
+    def _look(self) -> Iterator[str]:
+        for owner, before in self._classes:
+            now = vars(owner)
+            for name in _changed(before, now):
+                yield "%s.%s" % (owner.__name__, name)
+            for name in _added(before, now):
+                yield "%s.%s was added" % (owner.__name__, name)
+        for module, parts in (*self._modules, (builtins, self._builtins)):
+            for name in _changed(parts, vars(module)):
+                yield "%s.%s" % (module.__name__, name)
+        for name, function, inside in self._functions:
+            if _differs(_inside(function), inside):
+                yield "the inside of %s" % name
+        yield from self._changed_hooks()
+
+    def _changed_hooks(self) -> Iterator[str]:
+        if (pristine.get_trace(), pristine.get_profile()) != self._hooks:
+            yield "sys.settrace or sys.setprofile"
+        for name, module in self._registered:
+            if sys.modules.get(name) is not module:
+                yield "sys.modules[%r]" % name
+        for finder in self._new_finders():
+            yield "sys.meta_path: %s" % finder
+
+    def _new_finders(self) -> Iterator[str]:
+        """Yields import hooks that are new and of no importable module: libraries add theirs, and may."""
+        for finder in sys.meta_path:
+            if any(finder is old for old in self._finders):
+                continue
+            owner = finder if isinstance(finder, type) else type(finder)
+            module = vars(owner).get("__module__")
+            spec = getattr(sys.modules.get(module), "__spec__", None) if type(module) is str else None
+            if spec is None or module == "builtins":
+                yield type.__dict__["__name__"].__get__(owner)[:100]
+
+
+def shadowed_builtins(
+    codes: Sequence[CodeType], namespace: Mapping[str, Any], allowed: Sequence[str]
+) -> List[str]:
+    """Returns the builtins that tests use by a name which the solution gave to something else.
+
+    `abs = lambda value: 0` beside a solution makes `abs(wrong - right) < 0.1` true. A library's own function of
+    that name (`from math import pow`) is not counted.
+
+    Args:
+        codes: The code of the tests.
+        namespace: What the tests will find, before they are executed.
+        allowed: Names that are the solution's to define: its entry point.
+    """
+    used: Set[str] = set()
+    for code in codes:
+        used.update(_global_names(code))
+    return [
+        name
+        for name in sorted(used)
+        if name in pristine.BUILTINS and name in namespace
+        if name not in allowed and not name.startswith("__")
+        if namespace[name] is not pristine.BUILTINS[name] and not _is_of_a_library(name, namespace[name])
+    ]  # fmt: skip
+
+
+def _is_of_a_library(name: str, value: Any) -> bool:
+    try:
+        module = sys.modules.get(value.__module__)
+        return vars(module).get(name) is value and getattr(module, "__spec__", None) is not None
+    except BaseException:
+        return False  # an object of the sample that will not be asked
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _global_names(constant)
+
+
+def _classes_of(module: Any) -> Tuple[type, ...]:
+    if not isinstance(module, ModuleType):
+        return ()
+    return tuple(one for one in vars(module).values() if isinstance(one, type) and one.__module__ == _MOCK)
+
+
+def _own_parts(module: ModuleType) -> Dict[str, Any]:
+    """Returns the functions and classes of a module: other attributes are settings, or set as it is used."""
+    return {name: value for name, value in vars(module).items() if isinstance(value, (FunctionType, type))}
+
+
+def _inside(function: FunctionType) -> Tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+def _differs(now: Tuple[Any, ...], before: Tuple[Any, ...]) -> bool:
+    return any(one is not other for one, other in zip(now, before))
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in before.items():
+        if now.get(name, _MISSING) is not value and name not in _FREE:
+            yield name
+
+
+def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    if len(now) != len(before):
+        for name in now:
+            if name not in before and name not in _FREE:
+                yield name

@@ -1,0 +1,189 @@
+"""Runs a sample of a kind that is judged by tests: load the solution, ask for the tests, run them, report.
+
+The two halves are kept apart on purpose. What `load` returns is the state after the sample was loaded and
+before a byte of its tests is here: `run_tests` may run in a fork of it as well, with other tests.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import builtins
+import sys
+from types import CodeType, ModuleType
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional
+
+from . import disabled, faults, pristine, streams
+from .channel import Channel, Report
+from .integrity import Snapshot, shadowed_builtins
+
+__builtins__ = pristine.BUILTINS
+__unittest = True
+
+_FUTURE_FLAGS = 0
+for _name in __future__.all_feature_names:
+    _FUTURE_FLAGS |= getattr(__future__, _name).compiler_flag
+
+
+class Loaded(NamedTuple):
+    """A process in which the solution was executed.
+
+    Attributes:
+        namespace: Where it was executed, and where its tests will be.
+        module: The module that this namespace is of; None where the original harness uses a bare dict.
+        solution: The solution's source text.
+        filename: What its tracebacks call its file.
+        flags: Its `from __future__` imports, which hold for tests in the same file.
+        entry_point: The function that the tests call; may be empty.
+        snapshot: What judges, as it was before.
+        changes: What of it the solution changed.
+        output: Its streams.
+    """
+
+    namespace: Dict[str, Any]
+    module: Optional[ModuleType]
+    solution: str
+    filename: str
+    flags: int
+    entry_point: str
+    snapshot: Snapshot
+    changes: List[str]
+    output: streams.WriteOnlyStreams
+
+
+class UnloadedError(Exception):
+    """Raised when a solution cannot be loaded; `error` is what to report."""
+
+    def __init__(self, error: Dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.error = error
+
+
+class Tests(NamedTuple):
+    """The source of tests, compiled, and where its lines come from."""
+
+    code: CodeType
+    sources: Dict[str, str]
+
+
+def load(
+    program: Dict[str, Any], namespace: Dict[str, Any], filename: str, module: Optional[ModuleType]
+) -> Loaded:
+    """Executes a solution.
+
+    Raises:
+        UnloadedError: It does not compile, raises, or does not define its entry point.
+    """
+    solution = program["solution"]
+    entry_point = program.get("entry_point") or ""
+    # The process's own main module is the agent's; nothing of it is the sample's business.
+    sys.modules["__main__"] = ModuleType("__main__")
+    sys.argv = [filename]
+    disabled.disable(program.get("disabled_names") or ())
+    snapshot = Snapshot()
+    output = streams.WriteOnlyStreams()
+    sources = {filename: solution}
+    try:
+        code = compile(solution, filename, "exec", dont_inherit=True)
+    except BaseException as error:  # SyntaxError, or what a source too deep or with a NUL makes compile raise
+        raise UnloadedError(faults.describe(error, sources, "syntax")) from None
+    own_builtins = namespace["__builtins__"]
+    try:
+        exec(code, namespace)  # noqa: S102  # to execute it is what a harness is for
+    except BaseException as error:
+        raise UnloadedError(faults.describe(error, sources)) from None
+    finally:
+        output.flush()
+    if entry_point and entry_point not in namespace:
+        message = "name %r is not defined" % entry_point
+        raise UnloadedError(
+            {
+                "type_name": "NameError", "message": message, "missing_module": "", "kind": "entry_point",
+                "traceback": "The solution was loaded and does not define %r.\n" % entry_point,
+            }
+        )  # fmt: skip
+    changes = snapshot.changes("after loading")
+    if namespace.get("__builtins__") is not own_builtins:
+        changes.append("after loading: __builtins__ of the module")
+    flags = code.co_flags & _FUTURE_FLAGS
+    return Loaded(namespace, module, solution, filename, flags, entry_point, snapshot, changes, output)
+
+
+def compile_tests(loaded: Loaded, source: str, report: Report) -> Tests:
+    """Compiles tests as if they stood below the solution in one file, with the line numbers of that file."""
+    solution = loaded.solution
+    if "\r" in solution:
+        solution = solution.replace("\r\n", "\n").replace("\r", "\n")
+    whole = solution + "\n" + source
+    try:
+        code = compile(
+            "\n" * (solution.count("\n") + 1) + source,
+            loaded.filename,
+            "exec",
+            loaded.flags,
+            dont_inherit=True,
+        )
+    except BaseException as error:
+        fail(loaded, report, faults.describe(error, {loaded.filename: whole}, "syntax"))
+    shadowed = shadowed_builtins([code], loaded.namespace, (loaded.entry_point,))
+    report.integrity(["the solution shadows builtins.%s, which the tests use" % name for name in shadowed])
+    return Tests(code, {loaded.filename: whole})
+
+
+class TestsUnfinishedError(Exception):
+    """Raised when tests end by an error that no test owns and that was reported."""
+
+
+def fail(loaded: Loaded, report: Report, error: Dict[str, Any]) -> NoReturn:
+    """Reports an error that no test owns and ends the tests.
+
+    Raises:
+        TestsUnfinishedError: Always.
+    """
+    report.integrity(loaded.snapshot.changes("after testing"))
+    report.error(error)
+    raise TestsUnfinishedError
+
+
+def judge(
+    channel: Channel,
+    load_solution: Callable[[], Loaded],
+    run_tests: Callable[[Loaded, Dict[str, Any], Report], None],
+) -> int:
+    """Loads a solution and runs its tests; returns the exit code.
+
+    Args:
+        channel: Where to report.
+        load_solution: Executes the solution.
+        run_tests: Runs the tests in the state after that.
+    """
+    try:
+        loaded = load_solution()
+    except UnloadedError as unloaded:
+        channel.send({"error": unloaded.error})
+        return 1
+    channel.send({"loaded": True})
+    answer = channel.receive_tests()
+    report = Report(channel, answer["nonce"])
+    report.integrity(loaded.changes)
+    try:
+        run_tests(loaded, answer["tests"], report)
+        loaded.output.flush()
+        report.integrity(loaded.snapshot.changes("after testing"))
+        report.done()
+    except TestsUnfinishedError:
+        return 1
+    except BaseException as error:
+        # Raised into the harness's own code: by a signal handler of the sample, or by its depth of recursion.
+        pristine.allow_recursion()
+        report.error(faults.describe(error, {}))
+        return 1
+    else:
+        return 0
+    finally:
+        loaded.output.flush()
+
+
+def own_builtins() -> Dict[str, Any]:
+    """Returns the interpreter's builtins, which are not the harness's private copy."""
+    return vars(builtins)
