@@ -3,7 +3,8 @@
 Bad input never loses good work: a sample that servers refuse (a limit above their maximum, say) is told after
 all others were judged, and what was judged is in the journal, so that the same command after mending the file
 runs the mended samples alone. Result files are written only when every sample has an answer: a score over
-what happened to go well would look like one.
+what happened to go well would look like one. They are those of the last command (of its selection, that is);
+the journal keeps what all of them found, and tells it again without a server.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from orchestrator import wire
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.embedded import EmbeddedServer
 from orchestrator.dispatch.endpoints import FixedEndpoints, parse_addresses, survey
-from orchestrator.errors import InputError, InterruptedRunError, NoSandboxError, ResultsExistError
+from orchestrator.errors import InputError, InterruptedRunError, NoSandboxError, ResultsExistError, UsageError
 from orchestrator.formats.results import (
     Row,
     pass_at_k_record,
@@ -36,6 +37,7 @@ from orchestrator.scoring import Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from orchestrator.config import Config
     from orchestrator.dispatch.dispatcher import Refused
@@ -112,7 +114,7 @@ def evaluate(config: Config, progress: RunProgress) -> Report:
     """
     plan = make_plan(config)
     paths = plan.paths
-    paths.out.mkdir(parents=True, exist_ok=True)
+    _make_folder(paths.out)
     began = time.monotonic()
     ledger = Ledger()
     with _open(plan, resume=config.resume) as journal:
@@ -140,6 +142,18 @@ def evaluate(config: Config, progress: RunProgress) -> Report:
         missing_walls=dict(ledger.missing_walls),
         environments=dict(ledger.environments),
     )
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder for results.
+
+    Raises:
+        errors.UsageError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out: {path}: {error.strerror}; choose another folder") from error
 
 
 def _open(plan: Plan, *, resume: bool) -> Journal:
@@ -237,7 +251,9 @@ class _Session:
             for endpoint in endpoints:
                 if endpoint.address not in answering:
                     self._progress.say(f"sandbox server {endpoint.address} does not answer yet")
-            dispatcher = Dispatcher(source, self._samples(pending), self._deliver, config.parallel)
+            # The embedded server is told its slots; to hold back its credit too would let them run dry.
+            parallel = None if config.sandbox is None else config.parallel
+            dispatcher = Dispatcher(source, self._samples(pending), self._deliver, parallel)
             return await dispatcher.run(endpoints)
         finally:
             await source.close()

@@ -139,7 +139,7 @@ def evaluate(*, as_json_: bool, quiet: bool, print_config: bool, **options: Any)
     except CupelError as error:
         raise Failure(error) from error
     except KeyboardInterrupt as error:
-        raise Failure(InterruptedRunError("interrupted before anything was sent")) from error
+        raise Failure(InterruptedRunError("interrupted; the same command continues the run")) from error
     sys.exit(exit_code)
 
 
