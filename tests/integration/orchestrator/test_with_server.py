@@ -1,6 +1,6 @@
 """`cupel evaluate` with the sandbox server that it starts for itself: real cells, real kills.
 
-Weak isolation is allowed, because the samples are this project's own and these tests are about losing processes.
+Weak isolation is allowed: the samples are this project's own, and these tests are about losing processes.
 """
 
 from __future__ import annotations
