@@ -36,12 +36,12 @@ def place(entries: Sequence[Dict[str, Any]], work: str) -> None:
             file.write(protocol.unb64(entry["content_b64"]))
 
 
-def collect(paths: Sequence[str], work: str, room_bytes: int) -> List[Dict[str, Any]]:
-    """Reads files below the working directory; leaves out what is absent, not a regular file, or beyond the room."""
+def collect(paths: Sequence[str], place: int, room_bytes: int) -> List[Dict[str, Any]]:
+    """Reads files below the working directory, of which `place` is a descriptor; leaves out what is absent, not a regular file, or beyond the room."""
     found = []
     for path in paths:
         try:
-            content = _read(_parts(path), work, room_bytes)
+            content = _read(_parts(path), place, room_bytes)
         except OSError:
             continue
         room_bytes -= len(content)
@@ -49,8 +49,8 @@ def collect(paths: Sequence[str], work: str, room_bytes: int) -> List[Dict[str, 
     return found
 
 
-def _read(parts: Sequence[str], work: str, room_bytes: int) -> bytes:
-    folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+def _read(parts: Sequence[str], place: int, room_bytes: int) -> bytes:
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
     try:
         for part in parts[:-1]:
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import select
 import signal
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
-from . import digest, errands, protocol, stdio, tree, zygote
+from . import digest, errands, protocol, tree, zygote
+from .started import Finish, StartedCell
 from .walls import cgroup, probe
 from .walls.limits import PROCESS_HEADROOM
 from .worker import Worker
@@ -26,42 +26,7 @@ _STANDARD = (
     "time", "traceback", "types", "typing", "unittest", "unittest.mock", "urllib.parse", "urllib.request", "uuid",
     "warnings", "zipfile",
 )  # fmt: skip
-# Beyond the sample's own limits, before the agent concludes that a cell's supervisor is stuck.
-_BACKSTOP_FACTOR, _BACKSTOP_S = 4.0, 30.0
 _TICK_S = 1.0
-Finish = Callable[[Dict[str, Any]], None]
-
-
-class _Cell:
-    """One cell, from outside."""
-
-    __slots__ = ("cancelled", "cases", "deadline", "ended", "facts", "finish", "group", "limits", "number", "stream", "zygote")
-
-    def __init__(
-        self,
-        number: int,
-        stream: protocol.Stream,
-        zygote_of: "_Zygote",
-        group: Optional[cgroup.Group],
-        cases: Optional[stdio.Cases],
-        limits: Dict[str, Any],
-        finish: Finish,
-    ) -> None:
-        self.number = number
-        self.stream = stream
-        self.zygote = zygote_of
-        self.group = group
-        self.cases = cases
-        self.limits = limits
-        self.finish = finish
-        self.facts: Optional[Dict[str, Any]] = None
-        self.cancelled = False
-        self.ended = False
-        self.rearm()
-
-    def rearm(self) -> None:
-        """Sets the time at which the agent gives the cell's supervisor up."""
-        self.deadline = time.monotonic() + _BACKSTOP_FACTOR * self.limits["wall_s"] + _BACKSTOP_S
 
 
 class _Zygote:
@@ -91,7 +56,7 @@ class Agent:
         for name, modules in hello.get("profiles", {}).items():
             self._profiles[name] = (*_STANDARD, *modules)
         self._zygotes: Dict[str, _Zygote] = {}
-        self._cells: Dict[int, _Cell] = {}
+        self._cells: Dict[int, StartedCell] = {}
         self._handlers: Dict[int, Callable[[int], None]] = {}
         self._groups_left: List[cgroup.Group] = []
         self._poll = select.poll()
@@ -100,7 +65,7 @@ class Agent:
 
     def serve(self) -> None:
         """Tests the walls, says that the worker is ready, and runs samples until the server closes the stream."""
-        self._watch(self._stream.read_fd, select.POLLIN, self._on_server)
+        self.watch(self._stream.read_fd, select.POLLIN, self._on_server)
         self._send({"op": "ready", **self._describe()})
         while not self._stopping:
             self._turn()
@@ -130,36 +95,32 @@ class Agent:
 
     # The loop
 
-    def _watch(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
+    def watch(self, descriptor: int, events: int, handler: Callable[[int], None]) -> None:
+        """Has a handler called with the events of a descriptor; again, to change the events."""
         self._handlers[descriptor] = handler
         self._poll.register(descriptor, events)
 
-    def _forget(self, descriptor: int) -> None:
-        del self._handlers[descriptor]
-        self._poll.unregister(descriptor)
+    def forget(self, descriptor: int) -> None:
+        """Undoes `watch`, if it was done."""
+        if self._handlers.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
 
     def _turn(self) -> None:
-        wait_s = max(0.0, self._next_tick - time.monotonic())
-        for descriptor, events in self._poll.poll(int(wait_s * 1000) + 1):
+        wake = min([self._next_tick, *[cell.next_event for cell in self._cells.values()]])
+        for descriptor, events in self._poll.poll(max(0, int((wake - time.monotonic()) * 1000) + 1)):
             handler = self._handlers.get(descriptor)
             if handler is not None:  # an earlier handler of this turn may have forgotten it
                 handler(events)
-        if time.monotonic() >= self._next_tick:
-            self._tick()
-
-    def _tick(self) -> None:
         now = time.monotonic()
-        self._next_tick = now + _TICK_S
-        for cell in self._cells.values():
-            if now > cell.deadline:
-                cell.deadline = now + _BACKSTOP_S
-                zygote.kill(cell.zygote.control, cell.number)
-        self._groups_left = [group for group in self._groups_left if not group.remove()]
-        self._reap_orphans()
+        for cell in [cell for cell in self._cells.values() if now >= cell.next_event]:
+            cell.look()
+        if now >= self._next_tick:
+            self._tick(now)
 
-    def _reap_orphans(self) -> None:
-        """Waits for what has no other parent any more: cells of a zygote that died."""
-        while True:
+    def _tick(self, now: float) -> None:
+        self._next_tick = now + _TICK_S
+        self._groups_left = [group for group in self._groups_left if not group.remove()]
+        while True:  # as the first process of its namespace the agent gets the cells of a zygote that died
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -171,13 +132,13 @@ class Agent:
 
     def _send(self, message: Dict[str, Any]) -> None:
         self._stream.send(message)
-        if self._stream.wants_to_write and self._stream.write_fd not in self._handlers:
-            self._watch(self._stream.write_fd, select.POLLOUT, self._on_server_writable)
+        if self._stream.wants_to_write:
+            self.watch(self._stream.write_fd, select.POLLOUT, self._on_server_writable)
 
     def _on_server_writable(self, _: int) -> None:
         self._stream.flush()
         if not self._stream.wants_to_write:
-            self._forget(self._stream.write_fd)
+            self.forget(self._stream.write_fd)
 
     def _on_server(self, _: int) -> None:
         for message in self._stream.receive():
@@ -191,10 +152,8 @@ class Agent:
             number = message["cell"]
             self._run(number, message["spec"], lambda facts: self._send({**facts, "op": "facts", "cell": number}))
         elif operation == "cancel":
-            cell = self._cells.get(message["cell"])
-            if cell is not None:
-                cell.cancelled = True
-                zygote.kill(cell.zygote.control, cell.number)
+            if message["cell"] in self._cells:
+                self._cells[message["cell"]].cancel()
         elif operation == "parse":
             number = message["cell"]
             self._run(number, errands.parse(message["source"]), lambda facts: self._send_parsed(number, facts))
@@ -211,132 +170,61 @@ class Agent:
     # Cells
 
     def _run(self, number: int, spec: Dict[str, Any], finish: Finish) -> None:
-        limits = spec["limits"]
-        group: Optional[cgroup.Group] = None
-        passed: List[int] = []
-        chosen = self._zygote(spec["profile"])  # before the sockets are made, or a new zygote would hold them too
-        ours, theirs = socket.socketpair()
+        group = None
         try:
+            chosen = self._zygote(spec["profile"])
             if self._built.cgroups is not None:
-                name = "cell%d" % number
-                group = self._built.cgroups.create(
-                    name, limits["memory_bytes"], limits["processes"] + PROCESS_HEADROOM
-                )
-                passed = [group.open_events(), *group.open_for_joining()]
-            zygote.request(chosen.control, number, [theirs.fileno(), *passed])
+                limits = spec["limits"]
+                processes = limits["processes"] + PROCESS_HEADROOM
+                group = self._built.cgroups.create("cell%d" % number, limits["memory_bytes"], processes)
+            cell = StartedCell(number, spec, self._built.blueprint, group, chosen.pid, self, finish)
+            self._cells[number] = cell
+            cell.start(chosen.control)
         except OSError as error:
-            ours.close()
+            self._cells.pop(number, None)
             if group is not None and not group.remove():
                 self._groups_left.append(group)
             finish({"sandbox_fault": {"reason": "CELL_NOT_BUILT", "message": str(error)}})
-            return
-        finally:
-            theirs.close()
-            for descriptor in passed:
-                os.close(descriptor)
-        descriptor = ours.detach()
-        stream = protocol.Stream(descriptor, descriptor, protocol.MAXIMUM_UP_BYTES)
-        cases = stdio.Cases(spec["tests"], limits) if spec["kind"] == "stdio" else None
-        cell = _Cell(number, stream, chosen, group, cases, limits, finish)
-        self._cells[number] = cell
-        self._watch(descriptor, select.POLLIN, lambda events: self._on_cell(cell, events))
-        inside = {name: value for name, value in spec.items() if name != "tests"}
-        self._tell(cell, {**inside, "origin_us": time.monotonic_ns() // 1000, "folder": "cell%d" % number})
-        if cases is None:
-            self._tell(cell, spec["tests"])
-        else:
-            self._tell(cell, cases.next_case() or {"op": "end"})
-
-    def _tell(self, cell: _Cell, message: Dict[str, Any]) -> None:
-        cell.stream.send(message)
-        if cell.stream.wants_to_write:
-            self._poll.modify(cell.stream.read_fd, select.POLLIN | select.POLLOUT)
-
-    def _on_cell(self, cell: _Cell, events: int) -> None:
-        if events & select.POLLOUT:
-            cell.stream.flush()
-            if not cell.stream.wants_to_write:
-                self._poll.modify(cell.stream.read_fd, select.POLLIN)
-        if events & ~select.POLLOUT:
-            self._hear(cell)
-
-    def _hear(self, cell: _Cell) -> None:
-        for message in cell.stream.receive():
-            if "case" in message and cell.cases is not None:
-                cell.cases.take(message["case"], message["seconds"])
-                cell.rearm()
-                self._tell(cell, cell.cases.next_case() or {"op": "end"})
-            else:
-                cell.facts = message
-        if cell.stream.closed and cell.stream.read_fd in self._handlers:
-            self._forget(cell.stream.read_fd)
-
-    def _finish(self, cell: _Cell) -> None:
-        """Sends the facts of a cell whose first process is gone, and with it everything in the cell."""
-        cell.stream.drained = False
-        while not (cell.stream.closed or cell.stream.drained):
-            self._hear(cell)
-        if cell.stream.read_fd in self._handlers:
-            self._forget(cell.stream.read_fd)
-        os.close(cell.stream.read_fd)
-        del self._cells[cell.number]
-        facts = cell.facts if cell.facts is not None else self._without_facts(cell)
-        if cell.cases is not None:
-            facts = cell.cases.facts(facts)
-        if cell.group is not None:
-            self._count(cell.group, facts)
-            if not cell.group.remove():
-                self._groups_left.append(cell.group)
-        cell.finish(facts)
-
-    def _without_facts(self, cell: _Cell) -> Dict[str, Any]:
-        if cell.cancelled:
-            return {"cancelled": True}
-        message = "the cell ended without facts; the worker's log has its last words"
-        return {"sandbox_fault": {"reason": "CELL_LOST", "message": message}}
-
-    @staticmethod
-    def _count(group: cgroup.Group, facts: Dict[str, Any]) -> None:
-        """Adds what the kernel counted for the cell's whole tree."""
-        if "usage" not in facts:
-            return
-        counted = group.usage()
-        facts["usage"]["peak_memory_bytes"] = counted.peak_memory_bytes
-        if counted.out_of_memory_kills:
-            facts["limit"] = "memory"  # whatever came of it later
-        if counted.refused_forks and "processes" not in facts["refused_resources"]:
-            facts["refused_resources"].append("processes")
-
-    # Zygotes
 
     def _zygote(self, profile: str) -> _Zygote:
         profile = profile if profile in self._profiles else _PROFILE_NONE
         if profile not in self._zygotes:
-            keep = [self._stream.read_fd, self._stream.write_fd]
-            keep += [one.control.fileno() for one in self._zygotes.values()]
-            keep += [cell.stream.read_fd for cell in self._cells.values()]
+            keep = [*self._handlers, self._stream.write_fd]
+            for cell in self._cells.values():
+                keep += cell.descriptors()
             keep += list(self._built.cgroups.folders.values()) if self._built.cgroups else []
-            pid, control = zygote.start(self._profiles[profile], self._built.blueprint, keep)
+            pid, control = zygote.start(self._profiles[profile], self._built.blueprint, sorted(set(keep)))
             made = _Zygote(profile, pid, control)
             self._zygotes[profile] = made
-            self._watch(control.fileno(), select.POLLIN, lambda _: self._on_zygote(made))
+            self.watch(control.fileno(), select.POLLIN, lambda _: self._on_zygote(made))
         return self._zygotes[profile]
 
     def _on_zygote(self, one: _Zygote) -> None:
-        data = one.control.recv(4096)
-        if not data:
+        notice = zygote.notice(one.control)
+        if notice is None:
             self._lose(one)
             return
-        message = json.loads(data)
-        cell = self._cells.get(message.get("ended", 0))
-        if cell is not None and cell.zygote is one:
-            self._finish(cell)
+        cell = self._cells.get(notice.number)
+        if cell is None or cell.zygote_pid != one.pid:
+            return
+        if notice.ended or notice.pid < 0:
+            self._finish(cell, notice)
+        else:
+            cell.pid = notice.pid
+
+    def _finish(self, cell: StartedCell, notice: "zygote.Notice | None") -> None:
+        """Sends the facts of a cell whose first process is gone, and with it everything in the cell."""
+        del self._cells[cell.number]
+        facts = cell.end(notice)
+        if cell.group is not None and not cell.group.remove():
+            self._groups_left.append(cell.group)
+        cell.finish(facts)
 
     def _lose(self, one: _Zygote) -> None:
         """Gives up a zygote that died, with its cells, which died with it. The next sample starts another."""
-        self._forget(one.control.fileno())
+        self.forget(one.control.fileno())
         one.control.close()
         del self._zygotes[one.profile]
-        for cell in [cell for cell in self._cells.values() if cell.zygote is one]:
-            self._finish(cell)
+        for cell in [cell for cell in self._cells.values() if cell.zygote_pid == one.pid]:
+            self._finish(cell, None)
         self._send({"op": "anomaly", "message": "the zygote of profile %r died" % one.profile})

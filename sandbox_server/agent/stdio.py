@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import compare, protocol
 
@@ -25,21 +25,26 @@ class Cases:
         self._expected = b""
         self._results: List[Dict[str, Any]] = []
         self._worst: Optional[Dict[str, Any]] = None
-        self._last: Optional[Dict[str, Any]] = None
+        self._totals = {"cpu_user_s": 0.0, "cpu_system_s": 0.0, "wall_s": 0.0}
+        self._peaks = {"peak_memory_bytes": 0, "peak_processes": 0}
 
-    def next_case(self) -> Optional[Dict[str, Any]]:
-        """Returns the message that starts the next case, or None when enough is known."""
+    def next_case(self) -> Optional[Tuple[bytes, int]]:
+        """Returns the input of the next case and how much output to keep, or None when enough is known."""
         stopped = self._worst is not None and (self._stop_at_first_failure or self._worst["limit"])
         if stopped or len(self._results) == len(self._cases):
             return None
         case = self._cases[len(self._results)]
         self._expected = protocol.unb64(case["expected_b64"])
         # Comparing needs all of a right output; the first half of what is kept is its head.
-        kept_bytes = max(self._captured_bytes, 4 * len(self._expected) + 4096)
-        return {"op": "case", "stdin_b64": case["stdin_b64"], "kept_bytes": kept_bytes}
+        return protocol.unb64(case["stdin_b64"]), max(self._captured_bytes, 4 * len(self._expected) + 4096)
 
-    def take(self, facts: Dict[str, Any], seconds: float) -> None:
+    def take(self, facts: Dict[str, Any]) -> None:
         """Takes what became of the case that `next_case` started."""
+        seconds = facts["usage"]["wall_s"]
+        for name in self._totals:
+            self._totals[name] += facts["usage"][name]
+        for name in self._peaks:
+            self._peaks[name] = max(self._peaks[name], facts["usage"][name])
         result = {"test_id": "case %d" % len(self._results), "status": "passed", "detail": "", "seconds": seconds}
         actual = protocol.unb64(facts["stdout"]["head_b64"])
         whole = facts["stdout"]["total_bytes"] <= len(actual)
@@ -61,27 +66,21 @@ class Cases:
             result["status"] = "wrong_output"
             result["detail"] = compare.first_difference(actual, self._expected, rule["mode"])
         self._results.append(result)
-        self._last = facts
         if result["status"] != "passed" and self._worst is None:
             self._worst = facts
 
     def facts(self, last: Dict[str, Any]) -> Dict[str, Any]:
-        """Returns the facts of the sample: those of the first case that failed, with what all cases used.
+        """Returns the facts of the sample: those of the first case that failed, with what all cases used together.
 
         Args:
-            last: What the cell sent at its end.
+            last: The facts of the last case that was run.
         """
-        shown = dict(self._worst or self._last or last)
+        shown = dict(self._worst or last)
         for name in ("stdout", "stderr"):
-            if name in shown:
-                shown[name] = _cut(shown[name], self._captured_bytes)
-        if self._last is not None:
-            shown["usage"] = self._last["usage"]
-        shown["timeline"] = last.get("timeline", {})
+            shown[name] = _cut(shown[name], self._captured_bytes)
+        shown["usage"] = {**shown["usage"], **self._totals, **self._peaks}
         shown["results"] = self._results
         shown["reported_tests"] = [result["test_id"] for result in self._results]
-        if "sandbox_fault" in last:
-            shown["sandbox_fault"] = last["sandbox_fault"]
         return shown
 
 

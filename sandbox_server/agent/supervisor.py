@@ -1,266 +1,283 @@
-"""Watches the process of a sample from beside it: time, memory, processes, output, report, end.
+"""Watches one process of a sample from outside its cell: time, memory, processes, output, report, end.
 
-Runs in the cell's first process. What it returns are facts; what they mean is decided outside the cell. It trusts
-nothing that the sample can write to.
+What it gathers are facts; what they mean is decided elsewhere. It trusts nothing that the sample can write to: its
+output is kept in bounds, its report is read by `harness.report`, and how it ended comes from the cell's first
+process, which the sample cannot reach.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import signal
+import socket
 import time
-from typing import Any, Callable, Dict, List, Optional
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional, Sequence
 
-from . import capture, tree
+from . import cell, protocol, tree
 from .blueprint import Blueprint
-from .walls import cgroup, syscalls
+from .capture import Capture
+from .harness.report import ReportReader
+from .walls import cgroup
 
 # Nothing is looked at before FIRST_LOOK_S, so short samples cost nothing; a cell without a cgroup is looked at more
-# often, since the supervisor alone bounds its memory.
-_FIRST_LOOK_S = 0.03
-_LOOK_S = 0.1
-_SAMPLED_LOOK_S = 0.01
-_SHORTEST_LOOK_S = 0.005
+# often, since nobody else bounds its memory.
+_FIRST_LOOK_S, _LOOK_S, _SAMPLED_LOOK_S, _SHORTEST_LOOK_S = 0.03, 0.1, 0.01, 0.005
 _LONGEST_WAITING_FACTOR = 3.0
 _CHUNK_BYTES = 1 << 18
 _MESSAGE_BYTES = 1 << 16
+_MESSAGES_A_TURN = 64
+_MICROSECONDS = 1e-6
 _CORES = len(os.sched_getaffinity(0))
+_TOO_MANY_PROCESSES = ("[Errno 11]", "can't start new thread")
+_NO_ROOM = ("[Errno 27]", "[Errno 28]")
 
 
-class Watch:
-    """Watches one process of a sample until it ended or was killed for a limit.
+class Run:
+    """One process of a sample, from the descriptors it is given to its facts.
 
     Args:
-        pid: The sample's process, a child of the caller.
         limits: As in the agent's protocol.
         blueprint: How the cell is built.
-        zygote_bytes: The anonymous memory that the process shared with its zygote when it was forked.
-        work: The working directory.
-        on_message: Takes what the sample wrote to its channel and may return an answer to send.
-        memory_events: The memory events of the cell's cgroup; None without.
+        kept_bytes: How much of each output stream is kept.
+        tests: What the sample's process gets once it has loaded the sample; empty where it reports no tests.
+        stdin: What it can read from standard input; None for nothing.
     """
 
     def __init__(
-        self,
-        pid: int,
-        limits: Dict[str, Any],
-        blueprint: Blueprint,
-        zygote_bytes: int,
-        work: str,
-        on_message: Callable[[bytes], Optional[bytes]],
-        memory_events: Optional[int],
+        self, limits: Dict[str, Any], blueprint: Blueprint, kept_bytes: int, tests: Dict[str, Any], stdin: Optional[bytes]
     ) -> None:
-        self.pid = pid
         self.limit: Optional[str] = None
-        self.exit_code: Optional[int] = None
-        self.exit_signal: Optional[int] = None
-        self.peak_memory_bytes = 0
-        self.peak_processes = 1
-        self.disk_was_full = False
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.stdout, stdout = os.pipe()
+        self.stderr, stderr = os.pipe()
+        stdin_fd = os.open("/dev/null", os.O_RDONLY) if stdin is None else memory_file("stdin", stdin)
+        self.given: List[int] = [stdin_fd, stdout, stderr, theirs.detach()]
+        self.captures = {self.stdout: Capture(kept_bytes), self.stderr: Capture(kept_bytes)}
+        self.channel.setblocking(False)
+        os.set_blocking(self.stdout, False)
+        os.set_blocking(self.stderr, False)
+        self.next_event = float("inf")
         self._limits = limits
         self._blueprint = blueprint
-        self._zygote_bytes = zygote_bytes
-        self._work = work
-        self._on_message = on_message
-        self._memory_events = memory_events
-        self._cpu_before_s = tree.reaped_cpu_s()
-        self._started = time.monotonic()
+        self._tests = tests
+        self._reader = ReportReader(takes_tests=bool(tests))
+        self._outgoing: Deque[bytes] = deque()
+        self._started = self._deadline = self._next_look = float("inf")
         self._extension_s = 0.0
-        self._ended = False
+        self._peak_memory_bytes = 0
+        self._peak_processes = 1
+        self._disk_was_full = False
+        self._end: Optional[cell.Status] = None
 
-    def run(self, stdout: int, stderr: int, channel: int, kept_bytes: int) -> "tuple[capture.Capture, capture.Capture]":
-        """Watches until the process is gone and all its children with it; closes the descriptors."""
-        captures = {stdout: capture.Capture(kept_bytes), stderr: capture.Capture(kept_bytes)}
-        kept = (captures[stdout], captures[stderr])
-        ended = syscalls.pidfd_open(self.pid)
-        poll = select.poll()
-        for descriptor in (stdout, stderr, channel):
-            os.set_blocking(descriptor, False)
-            poll.register(descriptor, select.POLLIN)
-        poll.register(ended, select.POLLIN)
-        next_look = self._started + min(_FIRST_LOOK_S, self._limits["cpu_s"])
-        while not self._ended:
-            wait_s = max(0.0, min(next_look, self._deadline()) - time.monotonic())
-            for descriptor, _ in poll.poll(int(wait_s * 1000) + 1):
-                if descriptor == ended:
-                    self._ended = True
-                elif descriptor == channel:
-                    if not self._read_channel(channel, 64):
-                        poll.unregister(channel)
-                elif not self._read_output(descriptor, captures):
-                    poll.unregister(descriptor)
-            if self.limit is None and sum(one.total_bytes for one in kept) > self._limits["output_bytes"]:
-                self.limit = "output"
-            now = time.monotonic()
-            if self.limit is None and not self._ended and now >= next_look:
-                next_look = now + self._look()
-            if self.limit is None and not self._ended and now >= self._deadline():
-                self._extend_or_time_out()
-            if self.limit is not None:
-                break
-        os.close(ended)
-        self._end_all()
-        # What was written before the end still counts; everybody who could write more is dead.
-        while self._read_channel(channel, 1024) and self._has_more(channel):
-            continue
-        for descriptor in (stdout, stderr):
-            while self._read_output(descriptor, captures) and self._has_more(descriptor):
-                continue
-        for descriptor in (stdout, stderr, channel):
+    # Descriptors
+
+    def hand_over(self) -> None:
+        """Closes what the sample's process was given, once it has it."""
+        for descriptor in self.given:
             os.close(descriptor)
-        return kept
+        self.given = []
 
-    @property
-    def cpu_s(self) -> float:
-        """CPU time of the process and its children, once they are gone."""
-        return tree.reaped_cpu_s() - self._cpu_before_s
+    def close(self) -> None:
+        """Closes what is left."""
+        self.hand_over()
+        os.close(self.stdout)
+        os.close(self.stderr)
+        self.channel.close()
 
-    @property
-    def wall_s(self) -> float:
-        """Time by the clock since the start."""
-        return time.monotonic() - self._started
-
-    def _deadline(self) -> float:
-        return self._started + float(self._limits["wall_s"]) + self._extension_s
-
-    @staticmethod
-    def _has_more(descriptor: int) -> bool:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return any(events & select.POLLIN for _, events in poll.poll(0))
-
-    def _read_output(self, descriptor: int, captures: Dict[int, capture.Capture]) -> bool:
+    def read_output(self, descriptor: int) -> bool:
+        """Takes a piece of output; returns False at its end."""
         try:
             data = os.read(descriptor, _CHUNK_BYTES)
         except BlockingIOError:
             return True
-        captures[descriptor].feed(data)
+        self.captures[descriptor].feed(data)
+        if sum(one.total_bytes for one in self.captures.values()) > self._limits["output_bytes"]:
+            self._trip("output")
         return bool(data)
 
-    def _read_channel(self, channel: int, most: int) -> bool:
-        """Takes up to `most` messages; returns False at the channel's end."""
-        for _ in range(most):
+    def read_channel(self) -> bool:
+        """Takes messages from the harness; returns False at their end."""
+        for _ in range(_MESSAGES_A_TURN):
             try:
-                message = os.read(channel, _MESSAGE_BYTES)
+                message = self.channel.recv(_MESSAGE_BYTES)
             except BlockingIOError:
                 return True
             except OSError:
                 return False
             if not message:
                 return False
-            answer = self._on_message(message)
-            if answer is not None:
-                self._send(channel, answer)
+            if self._reader.feed(message):
+                answer = self._reader.tests_message(self._tests)
+                pieces = range(0, len(answer), _MESSAGE_BYTES)
+                self._outgoing.extend(answer[at : at + _MESSAGE_BYTES] for at in pieces)
+                self.write_channel()
         return True
 
-    @staticmethod
-    def _send(channel: int, answer: bytes) -> None:
-        """Sends the tests: in pieces, since a datagram holds no more than the socket's buffer."""
-        os.set_blocking(channel, True)
-        try:
-            for start in range(0, len(answer), _MESSAGE_BYTES):
-                os.write(channel, answer[start : start + _MESSAGE_BYTES])
-        except OSError:
-            return  # nobody reads any more; the end of the process tells the rest
-        finally:
-            os.set_blocking(channel, False)
+    def write_channel(self) -> None:
+        """Sends what waits to be sent to the harness, as far as the socket takes it now."""
+        while self._outgoing:
+            try:
+                self.channel.send(self._outgoing[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._outgoing.clear()  # nobody reads any more; the end of the process tells the rest
+                return
+            self._outgoing.popleft()
 
-    def _pids(self) -> List[int]:
-        if not self._blueprint.namespaces:
-            return tree.descendants(os.getpid())
-        return tree.in_own_pid_namespace() if self._blueprint.own_proc else []
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether something waits to be sent to the harness."""
+        return bool(self._outgoing)
 
-    def _look(self) -> float:
-        """Compares the tree with its limits; returns the time until the next look."""
+    # Time and limits
+
+    def start(self) -> None:
+        """Starts the clock."""
+        self._started = time.monotonic()
+        self._deadline = self._started + self._limits["wall_s"]
+        self._next_look = self._started + min(_FIRST_LOOK_S, self._limits["cpu_s"])
+        self._arm()
+
+    def _arm(self) -> None:
+        self.next_event = min(self._next_look, self._deadline)
+
+    def _trip(self, limit: str) -> None:
+        if self.limit is None and self._end is None:
+            self.limit = limit
+
+    def look(
+        self, pids: Sequence[int], reaped_cpu_s: float, zygote_bytes: int, place: int, memory_events: int
+    ) -> None:
+        """Compares what the sample uses with its limits, and sets `limit` when one is reached.
+
+        Args:
+            pids: The processes of the cell but its first, the sample's own in front; none where they cannot be seen.
+            reaped_cpu_s: The CPU time of those that have ended.
+            zygote_bytes: The anonymous memory that each shares with its zygote.
+            place: A descriptor of the working directory.
+            memory_events: A descriptor of the memory events of its cgroup; -1 without.
+        """
+        now = time.monotonic()
         sampled = not self._blueprint.cgroups
-        used = tree.usage(self._pids(), self._zygote_bytes, with_memory=sampled)
-        cpu_s = used.cpu_s - self._cpu_before_s
-        self.peak_processes = max(self.peak_processes, used.threads)
-        full, disk_bytes = self._disk()
+        used = tree.usage(pids, zygote_bytes, with_memory=sampled)
+        cpu_s = used.cpu_s + reaped_cpu_s
+        self._peak_processes = max(self._peak_processes, used.threads)
+        disk_bytes = self._look_at_disk(place)
         if sampled:
-            memory = used.memory_bytes + (disk_bytes if self._blueprint.namespaces else 0)
-            self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
-            if memory > self._limits["memory_bytes"]:
-                self.limit = "memory"
-        elif self._memory_events is not None and cgroup.killed_for_memory(self._memory_events):
-            self.limit = "memory"
-        if full:
-            self.disk_was_full = True
+            memory_bytes = used.memory_bytes + disk_bytes
+            self._peak_memory_bytes = max(self._peak_memory_bytes, memory_bytes)
+            if memory_bytes > self._limits["memory_bytes"]:
+                self._trip("memory")
+        elif cgroup.killed_for_memory(memory_events):
+            self._trip("memory")
         if cpu_s > self._limits["cpu_s"]:
-            self.limit = "cpu"
+            self._trip("cpu")
         elif used.threads > self._limits["processes"]:
-            self.limit = "processes"
-        elif not self._blueprint.namespaces and disk_bytes > self._limits["disk_bytes"]:
-            self.limit = "disk"
+            self._trip("processes")
+        elif disk_bytes > self._limits["disk_bytes"]:  # only where no file system of its own bounds it
+            self._trip("disk")
         cpu_left_s = (self._limits["cpu_s"] - cpu_s) / _CORES
-        return max(_SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s))
+        self._next_look = now + max(_SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s))
+        if now >= self._deadline:
+            self._extend_or_trip(pids)
+        self._arm()
 
-    def _disk(self) -> "tuple[bool, int]":
-        """Returns whether the cell's file system is full, and how many bytes it holds."""
-        if self._blueprint.namespaces:
-            status = os.statvfs(self._work)
-            used = (status.f_blocks - status.f_bfree) * status.f_frsize
-            return status.f_bfree == 0 or status.f_ffree == 0, used
-        total = 0
-        for folder, _, names in os.walk(self._work):
-            for name in names:
-                try:
-                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-                except OSError:
-                    continue  # removed between listing and looking
-        return False, total
-
-    def _extend_or_time_out(self) -> None:
-        """Gives back the time that the sample waited for a CPU, once it is known to have waited."""
-        waited_s = min(tree.run_delay_s(self.pid), _LONGEST_WAITING_FACTOR * self._limits["wall_s"])
+    def _extend_or_trip(self, pids: Sequence[int]) -> None:
+        """Gives back the time for which the sample waited for a CPU: being slowed by others is not its fault."""
+        waited_s = tree.run_delay_s(pids[0]) if pids else 0.0
+        waited_s = min(waited_s, _LONGEST_WAITING_FACTOR * self._limits["wall_s"])
         if waited_s > self._extension_s + 0.01:
             self._extension_s = waited_s
-            return
-        # A look first: a sample that burnt its CPU time has reached that limit, whatever the clock says.
-        self._look()
-        if self.limit is None:
-            self.limit = "wall"
+            self._deadline = self._started + self._limits["wall_s"] + waited_s
+        else:
+            self._trip("wall")
 
-    def _end_all(self) -> None:
-        """Kills what is left of the cell but the caller, and waits for all of it."""
-        if self.limit is None and not self._blueprint.namespaces:
-            self._reap(os.WNOHANG)
-        while True:
-            self._kill_all()
-            if self._reap(0):
+    def _look_at_disk(self, place: int) -> int:
+        """Returns how many bytes the sample's files take, and notes whether its file system is full."""
+        if not self._blueprint.namespaces:
+            return tree.disk_bytes(place)
+        status = os.fstatvfs(place)
+        self._disk_was_full = self._disk_was_full or status.f_bfree == 0 or status.f_ffree == 0
+        return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+    # The end
+
+    def end(self, status: "cell.Status", place: int) -> None:
+        """Takes how the sample's process ended, and what it wrote before: nobody is left to write more."""
+        self._end = status
+        self.next_event = float("inf")
+        self._take_rest()
+        if place >= 0:
+            self._look_at_disk(place)
+
+    def _take_rest(self) -> None:
+        for descriptor in (self.stdout, self.stderr):
+            while True:
+                before = self.captures[descriptor].total_bytes
+                if not self.read_output(descriptor) or self.captures[descriptor].total_bytes == before:
+                    break
+        while self.read_channel():
+            # Bounded: nobody is left to send, and a socket's buffer holds no more than this.
+            if not self._more_messages():
                 break
-        if self.exit_signal == signal.SIGXCPU and self.limit is None:
-            self.limit = "cpu"
-        full, _ = self._disk()
-        self.disk_was_full = self.disk_was_full or (full and self._blueprint.namespaces)
 
-    def _kill_all(self) -> None:
-        if self._blueprint.namespaces:
-            try:
-                os.kill(-1, signal.SIGKILL)  # everybody in this PID namespace but its first process: the caller
-            except ProcessLookupError:
-                return
-            return
-        for pid in tree.descendants(os.getpid()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+    def _more_messages(self) -> bool:
+        try:
+            return bool(self.channel.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
-    def _reap(self, options: int) -> bool:
-        """Waits for children; returns whether none is left."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, options)
-            except ChildProcessError:
-                return True
-            if pid == 0:
-                return False
-            if pid == self.pid:
-                if os.WIFSIGNALED(status):
-                    self.exit_signal = os.WTERMSIG(status)
-                else:
-                    self.exit_code = os.WEXITSTATUS(status)
-            elif not self._blueprint.namespaces and options == 0:
-                return False  # its children are ours now: kill them before waiting for more
+    def facts(self, zygote_resident_bytes: int) -> Dict[str, Any]:
+        """Returns the facts of the ended process, as the agent's protocol has them."""
+        end = self._end
+        assert end is not None, "facts before the end"
+        report = self._reader.facts()
+        limit = self.limit
+        exited = os.WIFEXITED(end.wait_status)
+        if limit is None and not exited and os.WTERMSIG(end.wait_status) == signal.SIGXCPU:
+            limit = "cpu"
+        refused = []
+        if self._disk_was_full or _mentions(report, _NO_ROOM):
+            refused.append("disk")
+        if _mentions(report, _TOO_MANY_PROCESSES):
+            refused.append("processes")
+        # A process that ended between two looks: the kernel kept its peak, shared pages included.
+        most_resident = (end.peak_kib << 10) - zygote_resident_bytes
+        ended = time.monotonic() if end.started_us < 0 else end.ended_us * _MICROSECONDS
+        began = self._started if end.started_us < 0 else end.started_us * _MICROSECONDS
+        return {
+            **report,
+            "exit_code": os.WEXITSTATUS(end.wait_status) if exited else None,
+            "exit_signal": None if exited else os.WTERMSIG(end.wait_status),
+            "limit": limit,
+            "refused_resources": refused,
+            "stdout": self.captures[self.stdout].frame(),
+            "stderr": self.captures[self.stderr].frame(),
+            "usage": {
+                "cpu_user_s": end.user_us * _MICROSECONDS,
+                "cpu_system_s": end.system_us * _MICROSECONDS,
+                "wall_s": max(0.0, ended - began),
+                "peak_memory_bytes": max(0, self._peak_memory_bytes, most_resident),
+                "memory_source": self._blueprint.memory_source,
+                "peak_processes": self._peak_processes,
+            },
+        }
+
+
+def memory_file(name: str, content: bytes) -> int:
+    """Returns a descriptor of an anonymous file with this content, at its start: nobody has to pump it."""
+    descriptor = os.memfd_create(name)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _mentions(report: Dict[str, Any], words: Sequence[str]) -> bool:
+    """Whether an error that the sample reported says so. Its own word, so good only to explain a failure."""
+    texts: List[str] = [report["error"]["message"]] if report.get("error") else []
+    texts += [result["detail"][-500:] for result in report["results"] if result["status"] != "passed"]
+    return any(word in text for text in texts for word in words)

@@ -1,9 +1,8 @@
-"""What the processes of a cell use, added up from /proc. Used by the supervisor; decides nothing."""
+"""What the processes of a cell use, added up from /proc. Decides nothing."""
 
 from __future__ import annotations
 
 import os
-import resource
 from typing import Iterable, List, NamedTuple
 
 _TICK_SECONDS = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -14,6 +13,7 @@ class TreeUsage(NamedTuple):
     """What the processes of a cell use together."""
 
     cpu_s: float
+    """Also of children that they have waited for."""
     threads: int
     processes: int
     memory_bytes: int
@@ -27,17 +27,12 @@ def _read(path: str) -> str:
         return ""
 
 
-def in_own_pid_namespace() -> List[int]:
-    """Returns every process of the caller's PID namespace but the caller, which is its first."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-
-
 def descendants(root: int) -> List[int]:
-    """Returns the descendants of a process that collects its orphans."""
+    """Returns the descendants of a process that collects its orphans, its own children in front."""
     found: List[int] = []
     waiting = [root]
     while waiting:
-        pid = waiting.pop()
+        pid = waiting.pop(0)
         try:
             threads = os.listdir("/proc/%d/task" % pid)
         except OSError:
@@ -49,21 +44,22 @@ def descendants(root: int) -> List[int]:
     return found
 
 
-def reaped_cpu_s() -> float:
-    """Returns the CPU time of all descendants that were waited for."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def reaped_cpu_s(pid: int) -> float:
+    """Returns the CPU time of all that a process has waited for."""
+    text = _read("/proc/%d/stat" % pid)
+    fields = text[text.rfind(")") + 2 :].split()
+    return sum(int(field) for field in fields[13:15]) * _TICK_SECONDS
 
 
-def anonymous_bytes() -> int:
-    """Returns the private anonymous memory of the caller."""
-    fields = _read("/proc/self/statm").split()
+def anonymous_bytes(pid: str = "self") -> int:
+    """Returns the private anonymous memory of a process."""
+    fields = _read("/proc/%s/statm" % pid).split()
     return (int(fields[1]) - int(fields[2])) * _PAGE_BYTES if len(fields) > 2 else 0
 
 
-def resident_bytes() -> int:
-    """Returns the resident memory of the caller."""
-    fields = _read("/proc/self/statm").split()
+def resident_bytes(pid: str = "self") -> int:
+    """Returns the resident memory of a process."""
+    fields = _read("/proc/%s/statm" % pid).split()
     return int(fields[1]) * _PAGE_BYTES if len(fields) > 1 else 0
 
 
@@ -82,7 +78,7 @@ def usage(pids: Iterable[int], zygote_bytes: int, *, with_memory: bool) -> TreeU
             memory (exec), so all of it counts.
         with_memory: Whether to add up memory, which costs one more file each.
     """
-    cpu_s, threads, processes, memory, shared = reaped_cpu_s(), 0, 0, 0, 0
+    cpu_s, threads, processes, memory, shared = 0.0, 0, 0, 0, 0
     for pid in pids:
         text = _read("/proc/%d/stat" % pid)
         fields = text[text.rfind(")") + 2 :].split()
@@ -110,3 +106,15 @@ def run_delay_s(pid: int) -> float:
     """Returns how long a process has waited for a CPU: being slowed by neighbours is not its fault."""
     fields = _read("/proc/%d/schedstat" % pid).split()
     return int(fields[1]) / 1e9 if len(fields) > 1 else 0.0
+
+
+def disk_bytes(folder: int) -> int:
+    """Returns how many bytes the files below a directory take, as far as they can be seen."""
+    total = 0
+    for _, _, names, within in os.fwalk(".", dir_fd=folder):
+        for name in names:
+            try:
+                total += os.stat(name, dir_fd=within, follow_symlinks=False).st_blocks * 512
+            except OSError:
+                continue  # removed between listing and looking
+    return total

@@ -1,29 +1,45 @@
 """A zygote: a process that has imported a set of libraries, and forks cells.
 
-It never sees a sample: the agent hands it sockets, and what is to run goes through those to the cell's own first
-process. So nothing of one sample can be found in the memory of another, and the zygote has nothing to parse that a
-sample could have written.
+It never sees a sample: the agent hands it sockets, and what is to run goes through those to the cell's own
+processes. So nothing of one sample can be found in the memory of another, and the zygote has nothing to parse that
+a sample could have written.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import select
 import signal
 import socket
+import struct
 import sys
 import traceback
-from typing import Any, Dict, List, NoReturn, Optional, Sequence
+from typing import Any, Dict, NamedTuple, NoReturn, Optional, Sequence
 
-from . import cell, protocol, tree
+from . import cell, tree
 from .blueprint import Blueprint
 from .walls import namespaces, seccomp, syscalls
 
-_MESSAGE_BYTES = 4096
-_DESCRIPTORS = 8
+_REQUEST = struct.Struct(">cqq")  # FORK, END or KILL, number of the cell, size of its file system in bytes
+_NOTICE = struct.Struct(">cqqqqq")  # FORKED or ENDED, number, pid or wait status, user and system us, peak KiB
+_FORK, _END, _KILL = b"F", b"T", b"K"
+_FORKED, _ENDED = b"F", b"E"
+
+
+class Notice(NamedTuple):
+    """What a zygote tells of one of its cells."""
+
+    ended: bool
+    number: int
+    pid: int
+    """The first process of a cell that was forked; -1 when it could not be."""
+    status: int
+    """The wait status of a cell that ended."""
+    user_us: int
+    system_us: int
+    peak_kib: int
 
 
 def start(modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]) -> "tuple[int, socket.socket]":
@@ -44,21 +60,38 @@ def start(modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]) -> 
             _serve(theirs, modules, blueprint, keep)
         except BaseException:
             traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(1)
     theirs.close()
     return pid, ours
 
 
-def request(control: socket.socket, cell_number: int, descriptors: Sequence[int]) -> None:
-    """Asks a zygote to fork a cell: its socket to the agent, its memory events, what joins its cgroups."""
-    socket_descriptors = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, b"".join(d.to_bytes(4, sys.byteorder) for d in descriptors))]
-    control.sendmsg([json.dumps({"cell": cell_number}).encode("ascii")], socket_descriptors)
+def request(control: socket.socket, number: int, disk_bytes: int, cell_control: int) -> None:
+    """Asks a zygote to fork a cell and to give it its socket to the agent."""
+    passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", cell_control))]
+    control.sendmsg([_REQUEST.pack(_FORK, number, disk_bytes)], passed)
 
 
-def kill(control: socket.socket, cell_number: int) -> None:
-    """Asks a zygote to kill a cell. Only a parent can do so without ever hitting a stranger with a reused pid."""
-    control.send(json.dumps({"kill": cell_number}).encode("ascii"))
+def kill(control: socket.socket, number: int, *, at_once: bool = False) -> None:
+    """Asks a zygote to end a cell. Only a parent can do so without ever hitting a stranger with a reused pid.
+
+    Args:
+        control: The socket to the zygote.
+        number: The cell.
+        at_once: Whether not even its first process gets to say how it ended.
+    """
+    control.send(_REQUEST.pack(_KILL if at_once else _END, number, 0))
+
+
+def notice(control: socket.socket) -> Optional[Notice]:
+    """Reads what a zygote tells; None when it is gone."""
+    data = control.recv(_NOTICE.size)
+    if len(data) < _NOTICE.size:
+        return None
+    what, number, value, user_us, system_us, peak_kib = _NOTICE.unpack(data)
+    ended = what == _ENDED
+    return Notice(ended, number, -1 if ended else value, value if ended else 0, user_us, system_us, peak_kib)
 
 
 def _preload(modules: Sequence[str]) -> None:
@@ -75,8 +108,12 @@ def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint,
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    for descriptor in keep:
+    for descriptor in (null, *keep):
         os.close(descriptor)
+    inherited = {name: os.environ[name] for name in cell.INHERITED if name in os.environ}
+    os.environ.clear()
+    os.environ.update({**inherited, **cell.ENVIRONMENT})
+    os.umask(0o022)
     _preload(modules)
     filter_program, _memory = seccomp.compiled(sampled=not blueprint.cgroups) if blueprint.seccomp else (None, None)
     gc.collect()
@@ -87,7 +124,7 @@ def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint,
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _wake)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -98,57 +135,53 @@ def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint,
                 _drain(wake_read)
                 _reap(children, control)
                 continue
-            message, descriptors = _receive(control)
-            if message is None:
+            data, ancillary, _, _ = control.recvmsg(_REQUEST.size, socket.CMSG_SPACE(4))
+            if not data:
                 os._exit(0)  # the agent is gone
-            if "kill" in message:
-                _kill(children, message["kill"])
+            what, number, disk_bytes = _REQUEST.unpack(data)
+            if what != _FORK:
+                _signal_cell(children, number, signal.SIGKILL if what == _KILL else signal.SIGTERM)
                 continue
-            pid = _fork(blueprint, control)
+            (cell_control,) = struct.unpack("i", ancillary[0][2])
+            pid = _fork(blueprint)
             if pid == 0:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                gc.enable()
-                _live(descriptors, blueprint, filter_program, footprint)
-            if pid is not None:
-                children[pid] = message["cell"]
-            for number in descriptors:
-                os.close(number)
+                _live(cell_control, number, disk_bytes, blueprint, filter_program, footprint)
+            os.close(cell_control)
+            if pid > 0:
+                children[pid] = number
+            control.send(_NOTICE.pack(_FORKED, number, pid, 0, 0, 0))
 
 
-def _fork(blueprint: Blueprint, control: socket.socket) -> Optional[int]:
+def _wake(_number: int, _frame: Any) -> None:
+    """Lets a signal wake the poll; without a handler of Python's own it would not."""
+
+
+def _fork(blueprint: Blueprint) -> int:
     try:
-        return syscalls.clone(namespaces.CLONED) if blueprint.namespaces else os.fork()
+        return syscalls.clone(namespaces.CLONED if blueprint.namespaces else 0)
     except OSError as error:
-        # The cell's socket closes unanswered, which tells the agent; the words go to its log.
         sys.stderr.write("cannot fork a cell: %s\n" % error)
         sys.stderr.flush()
-        return None
+        return -1
 
 
-def _live(descriptors: Sequence[int], blueprint: Blueprint, filter_program: Any, footprint: cell.Footprint) -> NoReturn:
+def _live(
+    control: int, number: int, disk_bytes: int, blueprint: Blueprint, filter_program: Any, footprint: cell.Footprint
+) -> NoReturn:
     """Becomes the first process of a cell, and ends with it."""
     status = 1
     try:
-        syscalls.close_all_but((0, 1, 2, *descriptors))
-        stream = protocol.Stream(descriptors[0], descriptors[0], protocol.MAXIMUM_DOWN_BYTES)
-        cell.Cell(stream, descriptors[1:], blueprint, filter_program, footprint).live()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        gc.enable()
+        syscalls.close_all_but((0, 1, 2, control))
+        cell.live(control, "cell%d" % number, disk_bytes, blueprint, filter_program, footprint)
         status = 0
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
     finally:
         os._exit(status)
-
-
-def _receive(control: socket.socket) -> "tuple[Optional[Dict[str, Any]], List[int]]":
-    data, ancillary, _, _ = control.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(4 * _DESCRIPTORS))
-    descriptors: List[int] = []
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            usable = len(payload) - len(payload) % 4
-            descriptors += [int.from_bytes(payload[at : at + 4], sys.byteorder) for at in range(0, usable, 4)]
-    return (json.loads(data) if data else None), descriptors
 
 
 def _drain(descriptor: int) -> None:
@@ -161,15 +194,16 @@ def _drain(descriptor: int) -> None:
 
 def _reap(children: Dict[int, int], control: socket.socket) -> None:
     while children:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status, usage = os.wait4(-1, os.WNOHANG)
         if pid == 0:
             return
         number = children.pop(pid, None)
         if number is not None:
-            control.send(json.dumps({"ended": number, "status": status}).encode("ascii"))
+            user_us, system_us = int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
+            control.send(_NOTICE.pack(_ENDED, number, status, user_us, system_us, usage.ru_maxrss))
 
 
-def _kill(children: Dict[int, int], number: int) -> None:
+def _signal_cell(children: Dict[int, int], number: int, signal_number: int) -> None:
     for pid, cell_number in children.items():
         if cell_number == number:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal_number)

@@ -8,6 +8,7 @@ it, through a descriptor, since the cells' root does not show /sys.
 from __future__ import annotations
 
 import os
+import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 _PREFIX = "cupel-"
@@ -243,11 +244,16 @@ def _remove_left_over(base: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a group and the groups below it, as far as they are empty of processes."""
-    try:
-        for name in os.listdir(path):
-            if os.path.isdir(os.path.join(path, name)):
-                os.rmdir(os.path.join(path, name))
-        os.rmdir(path)
-    except OSError:
-        return  # still in use; the next agent to start tries again
+    """Removes a group and the groups below it; what is still in use after a second is left to the next agent."""
+    for _ in range(50):
+        try:
+            for name in os.listdir(path):
+                if os.path.isdir(os.path.join(path, name)):
+                    os.rmdir(os.path.join(path, name))
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.02)  # the kernel lets a group go only when its last process is quite gone
+        else:
+            return

@@ -30,12 +30,8 @@ MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_DROP = 24
-PR_SET_SECUREBITS = 28
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_CHILD_SUBREAPER = 36
-PR_CAP_AMBIENT = 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 MACHINE = platform.machine()
 # Numbers differ by architecture only for the calls that are older than 2019.
@@ -56,9 +52,6 @@ _MOUNT_ATTR_NODEV = 0x4
 _libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the GIL: a fork by raw system call must not let it go, or the child would wait for it for ever.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
-_before_fork = ctypes.pythonapi.PyOS_BeforeFork
-_after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
-_after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
 
 
 class _MountAttributes(ctypes.Structure):
@@ -81,20 +74,16 @@ def supported() -> bool:
 
 
 def clone(flags: int) -> int:
-    """Forks into new namespaces; returns 0 in the child and the child's pid in the parent.
+    """Forks, into new namespaces if flags say so; returns 0 in the child and the child's pid in the parent.
 
-    os.fork after unshare would need one process more. Python's own fork hooks run on both sides. The caller must
-    have one thread only.
+    os.fork after unshare would need one process more, and Python's own hooks after a fork cost half a millisecond
+    of copied pages. They exist for threads that are gone and for locks that these had held: the caller must have one
+    thread only, and seed its own random generators.
     """
-    _before_fork()
-    pid = _libc_with_gil.syscall(_SYS["clone"], ctypes.c_ulong(flags | 17), None, None, None, None)  # 17 is SIGCHLD
-    if pid == 0:
-        _after_fork_child()
-        return 0
-    _after_fork_parent()
+    pid = int(_libc_with_gil.syscall(_SYS["clone"], ctypes.c_ulong(flags | 17), None, None, None, None))  # SIGCHLD
     if pid < 0:
         _fail("clone")
-    return int(pid)
+    return pid
 
 
 def unshare(flags: int) -> None:
@@ -153,14 +142,7 @@ def prctl(option: int, value: int, *more: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Gives up every capability, for good: bounding, ambient, permitted, effective, inheritable."""
-    for capability in range(64):
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
-            if ctypes.get_errno() == 22:  # EINVAL: beyond the last one that this kernel knows
-                break
-            if ctypes.get_errno() != 1:  # EPERM: without CAP_SETPCAP there is nothing to lose either
-                _fail("prctl(PR_CAPBSET_DROP)")
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    """Gives up every capability: permitted, effective, inheritable."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     data = (ctypes.c_uint32 * 6)()
     if _libc.syscall(_SYS["capset"], header, data):
