@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TAKE_BACK = frozenset({"NO_CREDIT", "DRAINING"})
 """Refusals that are nobody's fault: the sample is sent again."""
+_END_OF_STREAM = (grpc.aio.AioRpcError, asyncio.InvalidStateError)
+"""What writing to a stream raises that has ended."""
 
 
 class Clerk(Protocol):
@@ -68,6 +70,7 @@ class Lane:
         channel = self._endpoint.channel()
         call = wire.execute(channel)()
         sender = asyncio.create_task(self._send(call))
+        sender.add_done_callback(lambda task: _stop_reading(task, call))
         self._queue.join(address, self._wake)
         reason, is_final = "the server ended the stream", False
         try:
@@ -87,7 +90,7 @@ class Lane:
         finally:
             sender.cancel()
             # What the sender met on a dead stream is the stream's end, which is known by now.
-            with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            with contextlib.suppress(asyncio.CancelledError, *_END_OF_STREAM):
                 await sender
             call.cancel()
             self._queue.leave(address)
@@ -163,3 +166,9 @@ class Lane:
             self._queue.give_back(work)
         else:
             self._clerk.refused(work, refusal, self._endpoint.address)
+
+
+def _stop_reading(sender: asyncio.Task[None], call: grpc.aio.StreamStreamCall[bytes, wire.Event]) -> None:
+    """Wakes the reader when the sender met an error of our own, a sample that cannot be assembled, say."""
+    if not sender.cancelled() and not isinstance(sender.exception(), (type(None), *_END_OF_STREAM)):
+        call.cancel()

@@ -246,6 +246,16 @@ async def test_what_the_journal_cannot_take_ends_the_run(serve: Serve) -> None:
             await Dispatcher(FixedEndpoints([]), samples(5), full).run([endpoint])
 
 
+async def test_a_sample_that_cannot_be_assembled_ends_the_run(serve: Serve) -> None:
+    def broken() -> Iterator[Sample]:
+        yield from samples(2)
+        raise KeyError("T/9")
+
+    async with serve(RoteServer()) as endpoint:
+        with pytest.raises(KeyError, match="T/9"):
+            await dispatch([endpoint], broken())
+
+
 async def test_nothing_to_do_ends_at_once(serve: Serve) -> None:
     async with serve(RoteServer()) as endpoint:
         assert await dispatch([endpoint], samples(0)) == ([], [])
