@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.resources
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "clients/python/cupel_client/gen"
@@ -24,17 +23,20 @@ HEADER = '"""Generated from proto/ by `make proto`; do not edit."""\n'
 def generate(folder: Path) -> dict[str, str]:
     """Returns the generated files by name, written through `folder`."""
     include = importlib.resources.files("grpc_tools") / "_proto"
-    arguments = ["protoc", f"-I{ROOT / 'proto'}", f"-I{include}"]
+    arguments = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{include}"]
     plugins = Path(sys.executable).parent
-    arguments += [f"--plugin=protoc-gen-{name}={plugins / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
+    for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc"):
+        arguments.append(f"--plugin={name}={plugins / name}")
     arguments += [f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
-    if protoc.main([*arguments, SOURCE]) != 0:
-        raise SystemExit("protoc failed; its words stand above")
+    # In a process of its own: the plugins announce each file on the terminal.
+    result = subprocess.run([*arguments, SOURCE], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise SystemExit(result.stderr)
     files = {"__init__.py": HEADER}
     for path in sorted((folder / SOURCE).parent.iterdir()):
         text = path.read_text(encoding="utf-8")
         text = text.replace("from cupel.sandbox.v1 import", "from cupel_client.gen import")
-        files[path.name] = text.replace("from cupel.sandbox.v1.sandbox_service_pb2", "from cupel_client.gen.sandbox_service_pb2")
+        files[path.name] = text
     return files
 
 
@@ -47,7 +49,8 @@ def main() -> int:
         files = generate(Path(folder))
     standing = {path.name: path.read_text(encoding="utf-8") for path in TARGET.glob("*.py*")}
     if check:
-        stale = sorted(name for name in files.keys() | standing.keys() if files.get(name) != standing.get(name))
+        names = files.keys() | standing.keys()
+        stale = sorted(name for name in names if files.get(name) != standing.get(name))
         if stale:
             sys.stderr.write(f"stale stubs: {', '.join(stale)}; run `make proto`\n")
         return 1 if stale else 0
