@@ -9,6 +9,7 @@ memory it is forked from.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import mmap
 import os
@@ -67,7 +68,14 @@ class Footprint(NamedTuple):
     resident_bytes: int
 
 
-def live(control_fd: int, folder: str, disk_bytes: int, blueprint: Blueprint, filter_program: Any, zygote: Footprint) -> None:
+def live(
+    control_fd: int,
+    folder: str,
+    disk_bytes: int,
+    blueprint: Blueprint,
+    filter_program: Any,
+    zygote: Footprint,
+) -> None:
     """Builds the walls and runs what the agent asks for, until the agent closes its end.
 
     Args:
@@ -107,7 +115,9 @@ def live(control_fd: int, folder: str, disk_bytes: int, blueprint: Blueprint, fi
                 return
             user_us = int((after.ru_utime - before.ru_utime) * 1e6)
             system_us = int((after.ru_stime - before.ru_stime) * 1e6)
-            control.send(ENDED + _STATUS.pack(status, user_us, system_us, after.ru_maxrss, started_us, now_us()))
+            control.send(
+                ENDED + _STATUS.pack(status, user_us, system_us, after.ru_maxrss, started_us, now_us())
+            )
             standing.close()
             before = after
     except OSError as error:
@@ -195,7 +205,9 @@ def _become_sample(
             os.write(descriptor, b"0")  # joins a cgroup
         if blueprint.own_proc:
             _set_out_of_memory_score(b"1000")
-        for number, descriptor in enumerate([fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in descriptors[1:5]]):
+        for number, descriptor in enumerate(
+            [fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in descriptors[1:5]]
+        ):
             os.dup2(descriptor, number, inheritable=number < _CHANNEL)
         syscalls.close_range(_CHANNEL + 1, 0xFFFFFFFF)
         os.chdir(work)
@@ -214,6 +226,7 @@ def _become_sample(
         os._exit(1)
     _STANDING.pack_into(standing, 0, 1, now_us())
     standing.close()
+    gc.enable()
     harness.enter(spec["kind"], spec["program"], _CHANNEL, spec["seed"])
 
 

@@ -42,13 +42,21 @@ def printed(facts: Dict[str, Any]) -> Any:
         ValueError: It did not end well.
     """
     if facts.get("exit_code") != 0 or facts.get("limit"):
-        shown = {name: facts.get(name) for name in ("exit_code", "exit_signal", "limit", "error", "sandbox_fault")}
+        shown = {
+            name: facts.get(name) for name in ("exit_code", "exit_signal", "limit", "error", "sandbox_fault")
+        }
         raise ValueError("a program of the agent's own failed in its cell: %s" % json.dumps(shown)[:2000])
     return json.loads(protocol.unb64(facts["stdout"]["head_b64"]))
 
 
 def _script(source: str, stdin: bytes) -> Dict[str, Any]:
-    program = {"source": source, "arguments": [], "stdin_b64": protocol.b64(stdin), "files": [], "collect": []}
+    program = {
+        "source": source,
+        "arguments": [],
+        "stdin_b64": protocol.b64(stdin),
+        "files": [],
+        "collect": [],
+    }
     return {
         "kind": "script", "profile": "none", "limits": dict(_LIMITS), "seed": 0, "env": {}, "program": program,
         "tests": {},

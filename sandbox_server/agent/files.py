@@ -17,7 +17,12 @@ _MAXIMUM_PARTS = 32
 
 def _parts(path: str) -> List[str]:
     parts = path.split("/")
-    if not path or "\0" in path or len(parts) > _MAXIMUM_PARTS or any(part in ("", ".", "..") for part in parts):
+    if (
+        not path
+        or "\0" in path
+        or len(parts) > _MAXIMUM_PARTS
+        or any(part in ("", ".", "..") for part in parts)
+    ):
         raise OSError(22, "not a relative path within the working directory", path)
     return parts
 

@@ -154,13 +154,17 @@ class Agent:
         operation = message.get("op")
         if operation == "run":
             number = message["cell"]
-            self._run(number, message["spec"], lambda facts: self._send({**facts, "op": "facts", "cell": number}))
+            self._run(
+                number, message["spec"], lambda facts: self._send({**facts, "op": "facts", "cell": number})
+            )
         elif operation == "cancel":
             if message["cell"] in self._cells:
                 self._cells[message["cell"]].cancel()
         elif operation == "parse":
             number = message["cell"]
-            self._run(number, errands.parse(message["source"]), lambda facts: self._send_parsed(number, facts))
+            self._run(
+                number, errands.parse(message["source"]), lambda facts: self._send_parsed(number, facts)
+            )
         elif operation == "stop":
             self._stopping = True
 

@@ -71,7 +71,13 @@ class StartedCell:
 
     def descriptors(self) -> List[int]:
         """Returns the descriptors that nobody else may hold."""
-        found = [self._control.fileno(), self._theirs.fileno(), self._place, self._memory_events, self._spec_fd]
+        found = [
+            self._control.fileno(),
+            self._theirs.fileno(),
+            self._place,
+            self._memory_events,
+            self._spec_fd,
+        ]
         if self._run is not None:
             found += [self._run.stdout, self._run.stderr, self._run.channel.fileno(), *self._run.given]
         return [descriptor for descriptor in found if descriptor >= 0]
@@ -273,7 +279,9 @@ class StartedCell:
                 os.close(descriptor)
         if not self._blueprint.namespaces:
             folder = os.path.join(self._blueprint.private_folder, "cell%d" % self.number)
-            shutil.rmtree(folder, ignore_errors=True)  # what a sample made undeletable goes with the worker's folder
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # what a sample made undeletable goes with the worker's folder
 
 
 def _add_counts(group: cgroup.Group, facts: Dict[str, Any]) -> None:

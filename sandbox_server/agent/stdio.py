@@ -45,7 +45,12 @@ class Cases:
             self._totals[name] += facts["usage"][name]
         for name in self._peaks:
             self._peaks[name] = max(self._peaks[name], facts["usage"][name])
-        result = {"test_id": "case %d" % len(self._results), "status": "passed", "detail": "", "seconds": seconds}
+        result = {
+            "test_id": "case %d" % len(self._results),
+            "status": "passed",
+            "detail": "",
+            "seconds": seconds,
+        }
         actual = protocol.unb64(facts["stdout"]["head_b64"])
         whole = facts["stdout"]["total_bytes"] <= len(actual)
         rule = self._comparison

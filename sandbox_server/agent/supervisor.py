@@ -45,7 +45,12 @@ class Run:
     """
 
     def __init__(
-        self, limits: Dict[str, Any], blueprint: Blueprint, kept_bytes: int, tests: Dict[str, Any], stdin: Optional[bytes]
+        self,
+        limits: Dict[str, Any],
+        blueprint: Blueprint,
+        kept_bytes: int,
+        tests: Dict[str, Any],
+        stdin: Optional[bytes],
     ) -> None:
         self.limit: Optional[str] = None
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -179,7 +184,9 @@ class Run:
         elif disk_bytes > self._limits["disk_bytes"]:  # only where no file system of its own bounds it
             self._trip("disk")
         cpu_left_s = (self._limits["cpu_s"] - cpu_s) / _CORES
-        self._next_look = now + max(_SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s))
+        self._next_look = now + max(
+            _SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s)
+        )
         if now >= self._deadline:
             self._extend_or_trip(pids)
         self._arm()

@@ -61,7 +61,11 @@ def prepare(hello: Dict[str, Any], *, weak: bool) -> Site:
     """Makes what needs the first privileges: cgroups, and the folder that the weak way needs."""
     owner = _UNPRIVILEGED if _can_step_down(weak=weak) else None
     cgroups, why = (None, "turned off") if hello.get("cgroup") == "off" else cgroup.prepare(owner)
-    detail = "cgroup version %d" % cgroups.version if cgroups else "added up by the supervisor every 10 ms: %s" % why
+    detail = (
+        "cgroup version %d" % cgroups.version
+        if cgroups
+        else "added up by the supervisor every 10 ms: %s" % why
+    )
     folder = tempfile.mkdtemp(prefix="cupel-") if weak else ""
     if folder and owner:
         os.chown(folder, *owner)

@@ -23,7 +23,9 @@ from .blueprint import Blueprint
 from .walls import namespaces, seccomp, syscalls
 
 _REQUEST = struct.Struct(">cqq")  # FORK, END or KILL, number of the cell, size of its file system in bytes
-_NOTICE = struct.Struct(">cqqqqq")  # FORKED or ENDED, number, pid or wait status, user and system us, peak KiB
+_NOTICE = struct.Struct(
+    ">cqqqqq"
+)  # FORKED or ENDED, number, pid or wait status, user and system us, peak KiB
 _FORK, _END, _KILL = b"F", b"T", b"K"
 _FORKED, _ENDED = b"F", b"E"
 
@@ -98,12 +100,16 @@ def _preload(modules: Sequence[str]) -> None:
     for name in modules:
         try:
             importlib.import_module(name)
-        except Exception as error:  # a profile is an optimisation: a sample that needs the module says so itself
+        except (
+            Exception
+        ) as error:  # a profile is an optimisation: a sample that needs the module says so itself
             sys.stderr.write("preload of %s failed: %s\n" % (name, error))
             sys.stderr.flush()
 
 
-def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]) -> NoReturn:
+def _serve(
+    control: socket.socket, modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]
+) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
@@ -115,7 +121,9 @@ def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint,
     os.environ.update({**inherited, **cell.ENVIRONMENT})
     os.umask(0o022)
     _preload(modules)
-    filter_program, _memory = seccomp.compiled(sampled=not blueprint.cgroups) if blueprint.seccomp else (None, None)
+    filter_program, _memory = (
+        seccomp.compiled(sampled=not blueprint.cgroups) if blueprint.seccomp else (None, None)
+    )
     gc.collect()
     gc.disable()  # a collection in the zygote would touch, and so copy, every page shared with cells
     gc.freeze()
@@ -166,14 +174,18 @@ def _fork(blueprint: Blueprint) -> int:
 
 
 def _live(
-    control: int, number: int, disk_bytes: int, blueprint: Blueprint, filter_program: Any, footprint: cell.Footprint
+    control: int,
+    number: int,
+    disk_bytes: int,
+    blueprint: Blueprint,
+    filter_program: Any,
+    footprint: cell.Footprint,
 ) -> NoReturn:
     """Becomes the first process of a cell, and ends with it."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        gc.enable()
         syscalls.close_all_but((0, 1, 2, control))
         cell.live(control, "cell%d" % number, disk_bytes, blueprint, filter_program, footprint)
         status = 0

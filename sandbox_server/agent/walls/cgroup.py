@@ -29,7 +29,9 @@ class _Files(NamedTuple):
     memory_events: str
 
 
-_VERSION_1 = _Files("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control")
+_VERSION_1 = _Files(
+    "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"
+)
 _VERSION_2 = _Files("memory.max", "memory.swap.max", "memory.peak", "memory.events")
 
 
@@ -46,7 +48,8 @@ class Group:
         """Returns descriptors; a process that writes "0" to each is in the group. The caller closes them."""
         flags = os.O_WRONLY | os.O_CLOEXEC
         return [
-            os.open(self._name + "/cgroup.procs", flags, dir_fd=folder) for folder in self._cgroups.folders.values()
+            os.open(self._name + "/cgroup.procs", flags, dir_fd=folder)
+            for folder in self._cgroups.folders.values()
         ]
 
     def open_events(self) -> int:
@@ -109,7 +112,11 @@ class Cgroups:
         _write(memory, name + "/" + self.files.memory_limit, str(memory_bytes))
         if self.files.swap_limit:
             try:  # absent without swap accounting; memory is then bounded and swap is the operator's choice
-                _write(memory, name + "/" + self.files.swap_limit, "0" if self.version == 2 else str(memory_bytes))
+                _write(
+                    memory,
+                    name + "/" + self.files.swap_limit,
+                    "0" if self.version == 2 else str(memory_bytes),
+                )
             except OSError:
                 self.files = self.files._replace(swap_limit=None)
         _write(self.folders.get("pids", memory), name + "/pids.max", str(processes))

@@ -39,7 +39,11 @@ _MAXIMUM_INODES = 65536
 def interpreter_paths() -> List[str]:
     """Returns the directories that this interpreter needs, without what only a checkout adds to sys.path."""
     paths = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
-    paths += [path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    paths += [
+        path
+        for name, path in sysconfig.get_paths().items()
+        if name in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
     paths += [path for path in sys.path if "-packages" in os.path.basename(path.rstrip("/"))]
     executable = os.path.realpath(sys.executable)
     paths += [os.path.dirname(executable)] if not _covered(executable, [*paths, *_SYSTEM]) else []
@@ -71,7 +75,9 @@ def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> bo
         OSError: A mount was refused.
     """
     shown = outermost([*_SYSTEM, *_CONFIGURATION, *interpreter_paths(), *visible])
-    stage = next(path for path in _STAGES if os.path.isdir(path) and not any(_covered(one, [path]) for one in shown))
+    stage = next(
+        path for path in _STAGES if os.path.isdir(path) and not any(_covered(one, [path]) for one in shown)
+    )
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
     syscalls.mount("cupel", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m")
     for path in ("/dev", "/dev/shm", "/etc", "/proc", "/run", "/var", WORK, _CELL, "/tmp", "/.old"):
@@ -110,7 +116,11 @@ def _show(path: str, stage: str) -> None:
         os.makedirs(os.path.dirname(stage + path), exist_ok=True)
         os.symlink(os.readlink(path), stage + path)
         resolved = os.path.realpath(path)
-        if not _covered(resolved, list(_SYSTEM)) and os.path.exists(resolved) and not os.path.lexists(stage + resolved):
+        if (
+            not _covered(resolved, list(_SYSTEM))
+            and os.path.exists(resolved)
+            and not os.path.lexists(stage + resolved)
+        ):
             _bind(resolved, stage)
         return
     _bind(path, stage)
