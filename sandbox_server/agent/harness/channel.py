@@ -1,7 +1,7 @@
 """The harness's end of the channel to the cell's supervisor: messages up, the tests down.
 
-`docs/agent-protocol.md` ("Inside a cell") names the messages. What they may say is checked by `report`, on the
-other side.
+`docs/agent-protocol.md` ("Inside a cell") names the messages. What they may say is checked by `report`, on
+the other side.
 """
 
 from __future__ import annotations

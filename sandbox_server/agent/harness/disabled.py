@@ -9,7 +9,8 @@ import importlib
 import shutil
 import subprocess
 import sys
-from typing import Any, FrozenSet, Optional, Sequence
+from types import ModuleType
+from typing import Any, FrozenSet, List, Optional, Sequence
 
 # What HumanEval's guard patches: imported here, once, rather than for every sample.
 _PRELOADED = (shutil, subprocess)
@@ -18,6 +19,10 @@ _PRELOADED = (shutil, subprocess)
 _STDLIB: FrozenSet[str] = getattr(
     sys, "stdlib_module_names", frozenset(sys.builtin_module_names) | {one.__name__ for one in _PRELOADED}
 )
+
+
+# What was replaced is kept: to free a function in a forked process copies every memory page it has parts in.
+_kept: List[Any] = []
 
 
 def disable(names: Sequence[str]) -> None:
@@ -36,7 +41,16 @@ def disable(names: Sequence[str]) -> None:
         if owner is None:
             modules[parent.partition(".")[0]] = None
         else:
-            setattr(owner, attribute, None)
+            _replace(owner, attribute)
+
+
+def _replace(owner: Any, attribute: str) -> None:
+    _kept.append(getattr(owner, attribute, None))
+    if type(owner) is ModuleType:
+        # Past setattr, whose look-ups copy forty more memory pages of a forked process.
+        vars(owner)[attribute] = None
+    else:
+        setattr(owner, attribute, None)
 
 
 def _owner(path: str) -> Optional[Any]:

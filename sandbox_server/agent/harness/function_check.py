@@ -29,18 +29,19 @@ def _load(program: Dict[str, Any]) -> judged.Loaded:
 
 def _run_tests(loaded: judged.Loaded, tests: Dict[str, Any], report: Report) -> None:
     check, assertions = tests.get("check") or "", tests.get("assertions") or ()
-    # All are compiled before the first is run: a test that does not compile is the dataset's fault, not a
-    # test.
-    compiled = judged.compile_tests(loaded, check, report) if check else None
-    compiled_assertions = [judged.compile_tests(loaded, assertion, report) for assertion in assertions]
-    names = ["assertion %d" % index for index in range(len(compiled_assertions))]
-    report.plan([_CHECK, *names] if compiled else names)
-    if compiled is not None:
-        one = compiled
-        _run_one(_CHECK, lambda: _run_check(loaded, one.code, report), one.sources, loaded, report)
-    for name, tested in zip(names, compiled_assertions):
-        code = tested.code
-        _run_one(name, lambda code=code: exec(code, loaded.namespace), tested.sources, loaded, report)  # type: ignore[misc]  # noqa: S102  # to execute it is what a harness is for
+    # All are compiled before the first is run: what does not compile is the dataset's fault, and no test.
+    compiled = judged.compile_tests(loaded, [check, *assertions] if check else assertions, report)
+    names = ["assertion %d" % index for index in range(len(assertions))]
+    if check:
+        names.insert(0, _CHECK)
+    report.plan(names)
+    for name, one in zip(names, compiled):
+        run_one = _run_check if name == _CHECK else _run_assertion
+        _run_one(name, run_one, one, loaded, report)
+
+
+def _run_assertion(loaded: judged.Loaded, code: CodeType, _: Report) -> None:
+    exec(code, loaded.namespace)  # noqa: S102  # to execute it is what a harness is for
 
 
 def _run_check(loaded: judged.Loaded, code: CodeType, report: Report) -> None:
@@ -61,15 +62,19 @@ def _named(namespace: Dict[str, Any], name: str) -> Any:
 
 
 def _run_one(
-    test_id: str, body: Callable[[], Any], sources: faults.Sources, loaded: judged.Loaded, report: Report
+    test_id: str,
+    body: Callable[[judged.Loaded, CodeType, Report], None],
+    tests: judged.Tests,
+    loaded: judged.Loaded,
+    report: Report,
 ) -> None:
     started = pristine.clock()
     status, detail, message = "passed", "", ""
     try:
-        body()
+        body(loaded, tests.code, report)
     except BaseException as error:
         status = "failed" if isinstance(error, AssertionError) else "error"
-        detail, message = faults.traceback_of(error, sources), faults.message_of(error)
+        detail, message = faults.traceback_of(error, tests.sources), faults.message_of(error)
     seconds = max(0.0, pristine.clock() - started)
     loaded.output.flush()
     report.result(test_id, status, detail, message, seconds)

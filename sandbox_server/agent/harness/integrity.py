@@ -15,7 +15,7 @@ import unittest.result
 import unittest.suite
 import unittest.util
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from . import pristine
 
@@ -42,33 +42,43 @@ _MODULES = (unittest, unittest.case, unittest.suite, unittest.loader, unittest.r
 _MOCK = "unittest.mock"
 # Tests and programs set these, and may: they shape messages.
 _FREE = frozenset({"maxDiff", "longMessage", "__doc__", "__annotations__", "__annotations_cache__"})
-# What decides how source becomes code and names become values.
+# Modules that must stay what their names say.
 _HOOKED = ("unittest", "builtins", "sys")
+# Builtins that statements and unittest use, whatever names the tests use.
+_STATEMENTS = ("__build_class__", "__import__", "getattr", "isinstance", "issubclass", "len", "repr", "type")
 
 _MISSING = object()
 
+_Part = Tuple[Any, Dict[str, Any]]
+_Function = Tuple[str, FunctionType, Tuple[Any, ...]]
+
 
 class Snapshot:
-    """What unittest, the builtins and the interpreter's hooks are now.
+    """What judges a sample: the builtins, the interpreter's hooks and, if it is used, unittest.
 
-    Take it before the sample is loaded, after names were disabled.
+    Take it before the sample is loaded. To look at an object costs a forked process a copy of the memory page
+    it is in, so that looking at everything takes half a millisecond; hence the two ways to look at less.
+
+    Args:
+        framework: Whether unittest judges.
     """
 
-    def __init__(self) -> None:
-        mock = sys.modules.get(_MOCK)
-        modules: Tuple[Any, ...] = (*_MODULES, mock) if mock is not None else _MODULES
-        self._classes = [(one, dict(vars(one))) for one in (*_CLASSES, *_classes_of(mock))]
-        self._modules = [(one, _own_parts(one)) for one in modules]
-        self._builtins = dict(vars(builtins))
-        self._functions = [
-            ("%s.%s" % (owner.__name__, name), value, _inside(value))
-            for owner, parts in (*self._classes, *self._modules)
-            for name, value in parts.items()
-            if type(value) is FunctionType
-        ]
+    def __init__(self, *, framework: bool) -> None:
+        self._parts: List[_Part] = []
+        self._functions: List[_Function] = []
+        self._builtins = pristine.BUILTINS
+        if framework:
+            mock = _parts_of_mock()
+            self._parts = [*_FRAMEWORK, *mock]
+            self._functions = [*_FRAMEWORK_FUNCTIONS, *_functions_of(mock)]
         self._hooks = (pristine.get_trace(), pristine.get_profile())
         self._finders = list(sys.meta_path)
         self._registered = [(name, sys.modules.get(name)) for name in _HOOKED]
+
+    def watch_only(self, names: Iterable[str]) -> None:
+        """Leaves out the builtins that tests use neither by name nor by the meaning of a statement."""
+        known = pristine.BUILTINS
+        self._builtins = {name: known[name] for name in (*_STATEMENTS, *names) if name in known}
 
     def changes(self, when: str) -> List[str]:
         """Returns what is no longer as it was, such as "after loading: TestCase.assertEqual"; at most 20.
@@ -86,15 +96,18 @@ class Snapshot:
         return found
 
     def _look(self) -> Iterator[str]:
-        for owner, before in self._classes:
+        for owner, before in self._parts:
             now = vars(owner)
             for name in _changed(before, now):
                 yield "%s.%s" % (owner.__name__, name)
-            for name in _added(before, now):
-                yield "%s.%s was added" % (owner.__name__, name)
-        for module, parts in (*self._modules, (builtins, self._builtins)):
-            for name in _changed(parts, vars(module)):
-                yield "%s.%s" % (module.__name__, name)
+            if isinstance(owner, type):
+                # What is new in a module decides nothing; in a class it may switch tests off.
+                for name in _added(before, now):
+                    yield "%s.%s was added" % (owner.__name__, name)
+        present = vars(builtins)
+        for name in _changed(self._builtins, present):
+            if present.get(name, _MISSING) is not None:  # else it was disabled, by the harness most likely
+                yield "builtins.%s" % name
         for name, function, inside in self._functions:
             if _differs(_inside(function), inside):
                 yield "the inside of %s" % name
@@ -121,27 +134,28 @@ class Snapshot:
                 yield type.__dict__["__name__"].__get__(owner)[:100]
 
 
-def shadowed_builtins(
-    codes: Sequence[CodeType], namespace: Mapping[str, Any], allowed: Sequence[str]
-) -> List[str]:
-    """Returns the builtins that tests use by a name which the solution gave to something else.
-
-    `abs = lambda value: 0` beside a solution makes `abs(wrong - right) < 0.1` true. A library's own function of
-    that name (`from math import pow`) is not counted.
-
-    Args:
-        codes: The code of the tests.
-        namespace: What the tests will find, before they are executed.
-        allowed: Names that are the solution's to define: its entry point.
-    """
+def used_builtins(codes: Iterable[CodeType]) -> List[str]:
+    """Returns the builtins that code uses by name, sorted."""
     used: Set[str] = set()
     for code in codes:
         used.update(_global_names(code))
+    return sorted(name for name in used if name in pristine.BUILTINS and not name.startswith("__"))
+
+
+def shadowed(names: Iterable[str], namespace: Mapping[str, Any]) -> List[str]:
+    """Returns those of some builtins whose names the solution gave to something else.
+
+    `abs = lambda value: 0` beside a solution makes `abs(wrong - right) < 0.1` true. What a library itself has
+    by that name (`from math import pow`) is not counted.
+
+    Args:
+        names: The builtins that the tests use.
+        namespace: What the tests will find, before they are executed.
+    """
     return [
         name
-        for name in sorted(used)
-        if name in pristine.BUILTINS and name in namespace
-        if name not in allowed and not name.startswith("__")
+        for name in names
+        if name in namespace
         if namespace[name] is not pristine.BUILTINS[name] and not _is_of_a_library(name, namespace[name])
     ]  # fmt: skip
 
@@ -161,15 +175,27 @@ def _global_names(code: CodeType) -> Iterator[str]:
             yield from _global_names(constant)
 
 
-def _classes_of(module: Any) -> Tuple[type, ...]:
-    if not isinstance(module, ModuleType):
-        return ()
-    return tuple(one for one in vars(module).values() if isinstance(one, type) and one.__module__ == _MOCK)
-
-
 def _own_parts(module: ModuleType) -> Dict[str, Any]:
     """Returns the functions and classes of a module: other attributes are settings, or set as it is used."""
     return {name: value for name, value in vars(module).items() if isinstance(value, (FunctionType, type))}
+
+
+def _functions_of(parts: Sequence[_Part]) -> List[_Function]:
+    return [
+        ("%s.%s" % (owner.__name__, name), value, _inside(value))
+        for owner, values in parts
+        for name, value in values.items()
+        if type(value) is FunctionType
+    ]
+
+
+def _parts_of_mock() -> List[_Part]:
+    mock = sys.modules.get(_MOCK)
+    if mock is None:
+        return []
+    parts = _own_parts(mock)
+    classes = [one for one in parts.values() if isinstance(one, type) and one.__module__ == _MOCK]
+    return [(mock, parts), *((one, dict(vars(one))) for one in classes)]
 
 
 def _inside(function: FunctionType) -> Tuple[Any, ...]:
@@ -191,3 +217,11 @@ def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         for name in now:
             if name not in before and name not in _FREE:
                 yield name
+
+
+# Of the zygote's time, when no sample can have changed it: for every sample it would cost a millisecond.
+_FRAMEWORK: List[_Part] = [
+    *((one, dict(vars(one))) for one in _CLASSES),
+    *((one, _own_parts(one)) for one in _MODULES),
+]
+_FRAMEWORK_FUNCTIONS = _functions_of(_FRAMEWORK)

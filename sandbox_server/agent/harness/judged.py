@@ -5,17 +5,16 @@ before a byte of its tests is here: `run_tests` may run in a fork of it as well,
 """
 
 from __future__ import annotations
-
 import __future__
 
 import builtins
 import sys
 from types import CodeType, ModuleType
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence
 
 from . import disabled, faults, pristine, streams
 from .channel import Channel, Report
-from .integrity import Snapshot, shadowed_builtins
+from .integrity import Snapshot, shadowed, used_builtins
 
 __builtins__ = pristine.BUILTINS
 __unittest = True
@@ -23,6 +22,9 @@ __unittest = True
 _FUTURE_FLAGS = 0
 for _name in __future__.all_feature_names:
     _FUTURE_FLAGS |= getattr(__future__, _name).compiler_flag
+
+
+_kept: List[ModuleType] = []
 
 
 class Loaded(NamedTuple):
@@ -35,8 +37,8 @@ class Loaded(NamedTuple):
         filename: What its tracebacks call its file.
         flags: Its `from __future__` imports, which hold for tests in the same file.
         entry_point: The function that the tests call; may be empty.
+        builtins: What its namespace was given as builtins.
         snapshot: What judges, as it was before.
-        changes: What of it the solution changed.
         output: Its streams.
     """
 
@@ -46,8 +48,8 @@ class Loaded(NamedTuple):
     filename: str
     flags: int
     entry_point: str
+    builtins: Any
     snapshot: Snapshot
-    changes: List[str]
     output: streams.WriteOnlyStreams
 
 
@@ -76,18 +78,20 @@ def load(
     """
     solution = program["solution"]
     entry_point = program.get("entry_point") or ""
-    # The process's own main module is the agent's; nothing of it is the sample's business.
+    # The process's own main module is the agent's, and none of the sample's business. It is kept, since to free
+    # it would copy the memory pages it is in.
+    _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = ModuleType("__main__")
     sys.argv = [filename]
     disabled.disable(program.get("disabled_names") or ())
-    snapshot = Snapshot()
+    given = namespace["__builtins__"]
+    snapshot = Snapshot(framework=module is not None)
     output = streams.WriteOnlyStreams()
     sources = {filename: solution}
     try:
         code = compile(solution, filename, "exec", dont_inherit=True)
     except BaseException as error:  # SyntaxError, or what a source too deep or with a NUL makes compile raise
         raise UnloadedError(faults.describe(error, sources, "syntax")) from None
-    own_builtins = namespace["__builtins__"]
     try:
         exec(code, namespace)  # noqa: S102  # to execute it is what a harness is for
     except BaseException as error:
@@ -102,32 +106,39 @@ def load(
                 "traceback": "The solution was loaded and does not define %r.\n" % entry_point,
             }
         )  # fmt: skip
-    changes = snapshot.changes("after loading")
-    if namespace.get("__builtins__") is not own_builtins:
-        changes.append("after loading: __builtins__ of the module")
     flags = code.co_flags & _FUTURE_FLAGS
-    return Loaded(namespace, module, solution, filename, flags, entry_point, snapshot, changes, output)
+    return Loaded(namespace, module, solution, filename, flags, entry_point, given, snapshot, output)
 
 
-def compile_tests(loaded: Loaded, source: str, report: Report) -> Tests:
-    """Compiles tests as if they stood below the solution in one file, with the line numbers of that file."""
+def compile_tests(loaded: Loaded, sources: Sequence[str], report: Report) -> List[Tests]:
+    """Compiles tests as if each stood below the solution in one file, with the line numbers of that file.
+
+    Reports what the solution did to what will judge it: none of the tests has run yet.
+    """
     solution = loaded.solution
     if "\r" in solution:
         solution = solution.replace("\r\n", "\n").replace("\r", "\n")
-    whole = solution + "\n" + source
-    try:
-        code = compile(
-            "\n" * (solution.count("\n") + 1) + source,
-            loaded.filename,
-            "exec",
-            loaded.flags,
-            dont_inherit=True,
-        )
-    except BaseException as error:
-        fail(loaded, report, faults.describe(error, {loaded.filename: whole}, "syntax"))
-    shadowed = shadowed_builtins([code], loaded.namespace, (loaded.entry_point,))
-    report.integrity(["the solution shadows builtins.%s, which the tests use" % name for name in shadowed])
-    return Tests(code, {loaded.filename: whole})
+    above = "\n" * (solution.count("\n") + 1)
+    tests = []
+    for source in sources:
+        lines = {loaded.filename: solution + "\n" + source}
+        try:
+            code = compile(above + source, loaded.filename, "exec", loaded.flags, dont_inherit=True)
+        except BaseException as error:
+            fail(loaded, report, faults.describe(error, lines, "syntax"))
+        tests.append(Tests(code, lines))
+    used = used_builtins([one.code for one in tests])
+    if loaded.module is None:
+        loaded.snapshot.watch_only(used)
+    words = loaded.snapshot.changes("after loading")
+    if loaded.namespace.get("__builtins__") is not loaded.builtins:
+        words.append("after loading: __builtins__ of the module")
+    hidden = [name for name in shadowed(used, loaded.namespace) if name != loaded.entry_point]
+    words += [
+        "after loading: the solution shadows builtins.%s, which the tests use" % name for name in hidden
+    ]
+    report.integrity(words)
+    return tests
 
 
 class TestsUnfinishedError(Exception):
@@ -165,7 +176,6 @@ def judge(
     channel.send({"loaded": True})
     answer = channel.receive_tests()
     report = Report(channel, answer["nonce"])
-    report.integrity(loaded.changes)
     try:
         run_tests(loaded, answer["tests"], report)
         loaded.output.flush()

@@ -90,10 +90,12 @@ class WriteOnlyText(io.StringIO):
 
 
 class WriteOnlyStreams:
-    """Puts write-only streams in place of `sys.stdin`, `sys.stdout` and `sys.stderr`."""
+    """Puts write-only streams in place of `sys.stdin`, `sys.stdout` and `sys.stderr`.
+
+    `sys.__stdout__` and the like stay what the zygote has at the same descriptors.
+    """
 
     def __init__(self) -> None:
-        install_real()
         self._streams = (WriteOnlyText(1), WriteOnlyText(2))
         self._real = (sys.__stdout__, sys.__stderr__)
         sys.stdin = WriteOnlyText()

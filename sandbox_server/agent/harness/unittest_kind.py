@@ -43,7 +43,7 @@ def _load(program: Dict[str, Any]) -> judged.Loaded:
 
 
 def _run_tests(loaded: judged.Loaded, tests: Dict[str, Any], report: Report) -> None:
-    compiled = judged.compile_tests(loaded, tests["source"], report)
+    (compiled,) = judged.compile_tests(loaded, [tests["source"]], report)
     module = loaded.module
     assert module is not None
     recorder = Recorder(report, compiled.sources, loaded.output.flush)
