@@ -69,7 +69,11 @@ def rows(path: str, faults: Faults) -> Iterator[Row]:
     """Yields the objects of a JSONL file, and notes as faults whatever is none.
 
     Lines of white space mean nothing. Whether the file is gzipped is told by its first bytes, since files get
-    renamed. A file that cannot be read, or not to its end, is a fault too.
+    renamed.
+
+    Raises:
+        errors.InputError: The file cannot be read, or not to its end. What was noted before is void then: it may
+            well be the damage that made those lines.
     """
     try:
         with Path(path).open("rb") as file:
@@ -77,11 +81,11 @@ def rows(path: str, faults: Faults) -> Iterator[Row]:
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if gzipped else file
             yield from _parsed(stream, path, faults)
     except FileNotFoundError:
-        faults.add(InputError("there is no such file; check the path", file=path))
+        raise InputError("there is no such file; check the path", file=path) from None
     except IsADirectoryError:
-        faults.add(InputError("is a folder, where a JSONL file is needed", file=path))
+        raise InputError("is a folder, where a JSONL file is needed", file=path) from None
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL byte or half a surrogate pair
-        faults.add(InputError(f"cannot be read: {_reason(error)}", file=path))
+        raise InputError(f"cannot be read: {_reason(error)}", file=path) from error
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -96,14 +100,11 @@ def _parsed(stream: IO[bytes], path: str, faults: Faults) -> Iterator[Row]:
         try:
             line = _next_line(stream)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            faults.add(
-                InputError(
-                    f"the gzip data is broken after line {number}: {error}; make or fetch the file again",
-                    file=path,
-                    line=number + 1,
-                )
-            )
-            return
+            raise InputError(
+                f"the gzip data is broken after line {number}: {error}; make or fetch the file again",
+                file=path,
+                line=number + 1,
+            ) from error
         if not line:
             return
         number += 1

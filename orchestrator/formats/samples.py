@@ -43,8 +43,8 @@ def read_samples(path: str, dataset: Dataset) -> list[Completion]:
     """Reads the samples of a file or a folder, in its order.
 
     Raises:
-        errors.InputError: Something is wrong. All that is wrong is told at once, up to
-            `rows.MAXIMUM_FAULTS` faults, each with file, line and field.
+        errors.InputError: Something is wrong. All that is wrong is told at once, up to `rows.MAXIMUM_FAULTS`
+            faults, each with file, line and field.
     """
     faults = Faults()
     completions = (
@@ -61,10 +61,10 @@ def read_samples(path: str, dataset: Dataset) -> list[Completion]:
 
 
 def _is_folder(path: str) -> bool:
-    """Returns whether a path names a folder; one that no file can have does not."""
+    """Returns whether a path names a folder; what is wrong with a path is told when it is opened as a file."""
     try:
         return Path(path).is_dir()
-    except ValueError:
+    except (OSError, ValueError):
         return False
 
 
