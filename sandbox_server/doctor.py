@@ -17,8 +17,9 @@ _REMEDIES = (
         ("namespace", "user", "mount", "pid", "ipc", "uts", "network", "tmpfs", "root", "proc"),
         (
             "allow user namespaces: `sysctl kernel.unprivileged_userns_clone=1`, on Ubuntu also "
-            "`kernel.apparmor_restrict_unprivileged_userns=0`; in a container, run it as root with "
-            "SYS_ADMIN, or with a seccomp profile that allows unshare, mount and pivot_root, and systempaths=unconfined"
+            "`kernel.apparmor_restrict_unprivileged_userns=0`. In a container: run it as root with "
+            "SYS_ADMIN, or with systempaths=unconfined and a seccomp profile that allows unshare, mount and "
+            "pivot_root"
         ),
     ),
     (

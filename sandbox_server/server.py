@@ -42,6 +42,7 @@ SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SandboxService"].full_name
 _MAXIMUM_MESSAGE_BYTES = 8 << 20
 _WATCH_S = 0.5
 _CLOSE_GRACE_S = 0.5
+_ENDING_S = 15.0
 
 _log = structlog.get_logger(__name__)
 
@@ -144,6 +145,11 @@ class Server:
         if self._watching is not None:
             self._watching.cancel()
         await self._grpc.stop(_CLOSE_GRACE_S if not self.service.streams else None)
+        try:
+            async with asyncio.timeout(_ENDING_S):
+                await self.service.ended()
+        except TimeoutError:
+            _log.error("calls_left", in_flight=self.service.in_flight)
         self._screener.close()
         for path, inode in self._sockets:
             # Another server may listen there by now.

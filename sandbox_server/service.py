@@ -165,6 +165,10 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
                 await self._quiet.wait()
         return self.in_flight
 
+    async def ended(self) -> None:
+        """Waits until no call is left: a call that was ended from outside still has cells to kill."""
+        await self._quiet.wait()
+
     def _hush(self) -> None:
         if not self._streams and not self._calls:
             self._quiet.set()

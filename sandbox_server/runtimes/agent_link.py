@@ -185,6 +185,10 @@ class AgentLink:
             self._break(f"the agent broke the protocol: {error}")
         except ConnectionError as error:
             self._break(f"the link to the agent broke: {error}")
+        except Exception as error:
+            # A fault of ours must not leave everybody waiting for answers that nobody reads any more.
+            self._break(f"the link to the agent failed: {type(error).__name__}")
+            raise
         else:
             self._break("the agent ended")
 

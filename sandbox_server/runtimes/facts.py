@@ -8,7 +8,6 @@ text that is merely long is the sample's doing and not the agent's: it is cut, a
 from __future__ import annotations
 
 import binascii
-import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -351,8 +350,9 @@ def _integer(message: dict[str, Any], key: str, minimum: int, maximum: int) -> i
 
 def _seconds(message: dict[str, Any], key: str) -> timedelta:
     value = message.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise FrameError(f"{key} is not a number")
+    # Written so that NaN, which compares false with everything, is refused too.
     if not 0 <= value <= _MAXIMUM_SECONDS:
         raise FrameError(f"{key} is not a number of seconds from 0 to {_MAXIMUM_SECONDS:.0f}")
     return timedelta(seconds=value)

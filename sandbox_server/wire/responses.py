@@ -203,7 +203,9 @@ def _shrink(message: pb.Outcome) -> None:
         reasons = [reason[:_CHARACTERS_KEPT] for reason in message.strict.reasons[:_TESTS_KEPT]]
         message.strict.ClearField("reasons")
         message.strict.reasons.extend(reasons)
-        del message.tampering[_TESTS_KEPT:]
+        tampering = [words[:_CHARACTERS_KEPT] for words in message.tampering[:_TESTS_KEPT]]
+        message.ClearField("tampering")
+        message.tampering.extend(tampering)
         message.error = message.error[: 1 << 16]
         message.explanation = message.explanation[: 1 << 16]
         left_out.append("most of what else was said")
