@@ -72,8 +72,8 @@ def rows(path: str, faults: Faults) -> Iterator[Row]:
     renamed.
 
     Raises:
-        errors.InputError: The file cannot be read, or not to its end. What was noted before is void then: it may
-            well be the damage that made those lines.
+        errors.InputError: The file cannot be read, or not to its end. What was noted before is void then: it
+            may well be the damage that made those lines.
     """
     try:
         with Path(path).open("rb") as file:

@@ -61,7 +61,7 @@ def read_samples(path: str, dataset: Dataset) -> list[Completion]:
 
 
 def _is_folder(path: str) -> bool:
-    """Returns whether a path names a folder; what is wrong with a path is told when it is opened as a file."""
+    """Returns whether a path names a folder; whatever is wrong with it is told when it is opened."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):

@@ -31,8 +31,8 @@ def score(values: ArrayLike, num_samples: int) -> Score:
     interval (Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953) with an effective sample size in
     place of the number m of problems (Korn and Graubard 1998, "Confidence intervals for proportions with
     small expected number of positive counts estimated from survey data", Survey Methodology 24): with p the
-    mean, n_eff = m / r, where r is the variance between the estimates over p * (1 - p), the most it can be. From
-    few problems r is not well known, so it is taken with one problem more whose r is 1.
+    mean, n_eff = m / r, where r is the variance between the estimates over p * (1 - p), the most it can be.
+    From few problems r is not well known, so it is taken with one problem more whose r is 1.
 
     - Estimates of 0 and 1 alone have r = 1, so that n_eff = m: exactly Wilson's interval.
     - Estimates between are worth more than one throw each, so n_eff > m; but never more than all samples
