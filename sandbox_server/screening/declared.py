@@ -11,15 +11,29 @@ from dataclasses import dataclass
 from sandbox_server.screening.names import text_of
 from sandbox_server.screening.parsing import parse
 
+ID_CHARACTERS = 300
+"""The harness reports no more of a test's name."""
+
 _TEST_PREFIX = "test"
 _BASES = frozenset({"unittest.TestCase", "TestCase"})
 # After these a test is still a test of its name. Other decorators may rename, remove or multiply it.
 _PLAIN_DECORATORS = frozenset(
     {
-        "classmethod", "staticmethod", "expectedFailure", "skip", "skipIf", "skipUnless", "patch",
-        "patch.dict", "patch.multiple", "patch.object", "requests_mock.mock", "requests_mock.Mocker", "freeze_time",
+        "classmethod",
+        "expectedFailure",
+        "freeze_time",
+        "patch",
+        "patch.dict",
+        "patch.multiple",
+        "patch.object",
+        "requests_mock.Mocker",
+        "requests_mock.mock",
+        "skip",
+        "skipIf",
+        "skipUnless",
+        "staticmethod",
     }
-)  # fmt: skip
+)
 _PREFIXES = ("unittest.mock.", "mock.", "unittest.", "case.", "freezegun.")
 _SKIP_DECORATORS = frozenset({"skip", "skipIf", "skipUnless"})
 _SKIPPING = frozenset({"skipTest", "SkipTest"})
@@ -58,10 +72,10 @@ def declared_tests(source: str, test_class: str) -> tuple[str, ...] | None:
             return None
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             if statement.name.startswith(_TEST_PREFIX):
-                tests[statement.name] = None
+                tests[statement.name[:ID_CHARACTERS]] = None
         elif isinstance(statement, ast.Assign | ast.AnnAssign):
             for name in _test_names(statement):
-                tests.pop(name, None)  # a literal in the place of a test: it cannot be called
+                tests.pop(name[:ID_CHARACTERS], None)  # a literal in the place of a test: it cannot be called
     return tuple(tests)
 
 
