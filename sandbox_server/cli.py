@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Read by gRPC when it is imported: starting a worker forks, at which its handlers only complain.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 import click
 import uvloop

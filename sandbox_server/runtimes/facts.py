@@ -63,7 +63,7 @@ _MEMORY_SOURCES = {
     "cgroup": MemorySource.CGROUP,
     "sampled": MemorySource.SAMPLED,
 }
-# An agent whose cell never came to be has nothing to tell but why.
+# A cell that never came to be has nothing to tell but why.
 _NO_OUTPUT = {"head_b64": "", "tail_b64": "", "total_bytes": 0}
 _NOTHING_HAPPENED: dict[str, Any] = {
     "stage": "not_started",
@@ -136,7 +136,7 @@ def parse_parsed(message: dict[str, Any]) -> SyntaxFault | None:
 def parse_facts(message: dict[str, Any], limits: Limits, sent_ns: int) -> Facts:
     """Returns what a `facts` frame says of a sample.
 
-    A frame without a stage is of a cell that never came to be.
+    What a frame leaves out did not happen.
 
     Args:
         message: The frame.
@@ -146,8 +146,7 @@ def parse_facts(message: dict[str, Any], limits: Limits, sent_ns: int) -> Facts:
     Raises:
         FrameError: A field breaks its form.
     """
-    if "stage" not in message:
-        message = {**_NOTHING_HAPPENED, **message}
+    message = {**_NOTHING_HAPPENED, **message}
     reported = message.get("reported_tests")
     return Facts(
         stage=_word(message, "stage", _STAGES),
