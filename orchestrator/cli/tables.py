@@ -76,8 +76,9 @@ def _verdicts(report: Report) -> Table:
 def _remarks(report: Report) -> Iterator[str]:
     """Gives what else there is to know, a line each."""
     summary = report.summary
-    for k, reason in summary.left_out.items():
-        yield f"pass@{k} is left out: {reason}"
+    if summary.left_out:
+        left_out = ", ".join(f"pass@{k}" for k in summary.left_out)
+        yield f"left out: {left_out}: {next(iter(summary.left_out.values()))}"
     yield from _differences(report)
     if summary.masked:
         yield (

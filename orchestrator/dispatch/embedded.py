@@ -7,11 +7,9 @@ own, so that Ctrl-C reaches the run alone, which then decides; it dies with the 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from orchestrator.dispatch.endpoints import Endpoint
+from orchestrator.dispatch.private_folder import PrivateFolder
 from orchestrator.errors import NoSandboxError
 from orchestrator.printable import printable
 
@@ -60,13 +59,13 @@ class EmbeddedServer:
         self._log = log
         self._start_timeout_s = start_timeout_s
         self._command = command
-        self._folder: Path | None = None
+        self._folder: PrivateFolder | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     async def open(self) -> Sequence[Endpoint]:
         """Starts the server and waits until it serves."""
-        self._folder = Path(tempfile.mkdtemp(prefix="cupel-"))  # mode 0700
-        socket = self._folder / "sock"
+        self._folder = PrivateFolder()
+        socket = self._folder.path / "sock"
         if len(bytes(socket)) > _LONGEST_SOCKET_PATH:
             raise NoSandboxError(f"{socket} is too long for a Unix socket; set TMPDIR to a shorter folder")
         endpoint = Endpoint("embedded", f"unix:{socket}")
@@ -84,7 +83,8 @@ class EmbeddedServer:
         """Stops the server; nothing of it is left when this returns, but for its log."""
         await self._stop(signal.SIGTERM)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
+            self._folder = None
 
     async def _start(self, endpoint: Endpoint) -> None:
         """Starts the process and waits for its health service to say SERVING."""

@@ -55,7 +55,7 @@ def test_the_table_tells_all() -> None:
         "pass@1   100.0 % (",
         "50.0 % (",
         "SANDBOX_ERROR         1",
-        "pass@5 is left out: ",
+        "left out: pass@5: ",
         "the views differ in 1 samples (1 pass in compat alone):\n",
         "  T/1#0: TAMPERED: zero \\x1b[2Jtests [red]",
         "SANDBOX_ERROR: the sandbox failed at 1 samples (T/2#0)",
