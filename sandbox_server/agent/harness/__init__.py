@@ -36,17 +36,37 @@ def enter(kind: str, program: Dict[str, Any], channel_fd: int, seed: int) -> NoR
         seed: Seeds `random`, and numpy's global generator where numpy is already imported.
     """
     code = 1
+    try:
+        code = _run(kind, program, channel_fd, seed)
+    finally:
+        _leave(code)
+
+
+def _run(kind: str, program: Dict[str, Any], channel_fd: int, seed: int) -> int:
     channel = Channel(channel_fd)
     try:
         _seed(seed)
-        code = _KINDS[kind](program, channel)
+        return _KINDS[kind](program, channel)
     except BaseException as error:
         # Raised into the harness's own code: by a signal handler of the sample, by its depth of recursion, or
         # because it took the channel away; then nobody can be told, which the supervisor sees.
         pristine.allow_recursion()
         channel.send({"error": faults.describe(error, {})})
-    finally:
-        pristine.exit_now(code)
+        return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process, even if signal handlers of the sample raise: what follows `enter` is not the sample's."""
+    while True:
+        try:
+            while True:
+                try:
+                    pristine.block_signals()
+                    pristine.exit_now(code)
+                except BaseException:  # noqa: PERF203, S112  # raised by a handler; nobody is left to hear it
+                    continue
+        except BaseException:  # noqa: S112  # raised while the inner one was handled
+            continue
 
 
 def _seed(seed: int) -> None:

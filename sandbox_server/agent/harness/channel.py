@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from . import pristine
+from . import faults, pristine
 
 __builtins__ = pristine.BUILTINS
 
@@ -16,7 +16,7 @@ MAXIMUM_MESSAGE_BYTES = 60_000
 _HEADER_BYTES = 4
 _READ_BYTES = 1 << 16
 _PLAN_BYTES = 48_000
-_SHORTEST_TEXT = 64
+_SHORTEST_TEXT = 256
 # All details together: the supervisor takes 4 MiB of reports, and what failed first is what people read.
 _DETAILS_CHARACTERS = 1 << 20
 _DETAIL_AFTER_THAT = 200
@@ -131,5 +131,5 @@ def _halve_texts(message: Dict[str, Any]) -> bool:
                     longest, place, key = len(text), body, name
     if place is None:
         return False
-    place[key] = place[key][: longest // 2]
+    place[key] = faults.cut(place[key], longest // 2)
     return True

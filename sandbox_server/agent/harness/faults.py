@@ -53,7 +53,7 @@ def cut(text: str, characters: int = DETAIL_CHARACTERS) -> str:
     if len(text) <= characters:
         return text
     half = characters // 2
-    return "%s\n... %d characters left out ...\n%s" % (text[:half], len(text) - 2 * half, text[-half:])
+    return "%s\n... the middle is left out ...\n%s" % (text[:half], text[-half:])
 
 
 def head(text: object) -> str:

@@ -78,8 +78,8 @@ def load(
     """
     solution = program["solution"]
     entry_point = program.get("entry_point") or ""
-    # The process's own main module is the agent's, and none of the sample's business. It is kept, since to free
-    # it would copy the memory pages it is in.
+    # The process's own main module is the agent's, none of the sample's business. It is kept: freeing it
+    # would copy the memory pages it is in.
     _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = ModuleType("__main__")
     sys.argv = [filename]

@@ -14,9 +14,10 @@ import json
 import json.decoder
 import json.encoder
 import os
+import signal
 import sys
 import time
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, FrozenSet, Tuple
 
 # Any, because the type checker takes the name `__builtins__` for a module.
 BUILTINS: Any = dict(vars(builtins))
@@ -50,6 +51,15 @@ _LEAST_RECURSION = 500
 def clock(_tick: Callable[[], float] = time.perf_counter) -> float:
     """Returns seconds of the real clock: libraries that replace every clock they find do not look here."""
     return _tick()
+
+
+def block_signals(
+    _mask: Callable[..., object] = signal.pthread_sigmask,
+    _how: int = signal.SIG_BLOCK,
+    _all: FrozenSet[int] = frozenset(signal.valid_signals()),
+) -> None:
+    """Keeps signal handlers from running."""
+    _mask(_how, _all)
 
 
 def allow_recursion() -> None:

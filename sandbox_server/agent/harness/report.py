@@ -7,7 +7,6 @@ otherwise ignored. What keeps it is still only a claim, of a process that had th
 from __future__ import annotations
 
 import json
-import math
 import os
 from typing import Any, Callable, Dict, FrozenSet, List, NoReturn, Optional, Set
 
@@ -250,7 +249,7 @@ def _identifier(value: Any) -> str:
 
 
 def _seconds(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= _MAXIMUM_SECONDS:
+    if type(value) not in (int, float) or not 0 <= value <= _MAXIMUM_SECONDS:  # which no NaN is
         raise _BrokenMessageError("a duration that none can have")
     return float(value)
 

@@ -47,7 +47,12 @@ class Ran:
 
 
 def _become_sample(
-    kind: str, program: dict[str, Any], folder: Path, descriptors: list[int], seed: int, prepare: Callable[[], None]
+    kind: str,
+    program: dict[str, Any],
+    folder: Path,
+    descriptors: list[int],
+    seed: int,
+    prepare: Callable[[], None],
 ) -> None:
     try:
         os.chdir(folder)
@@ -137,10 +142,18 @@ class Harness:
     def unittest(self, solution: str, test: str, **more: Any) -> Ran:
         """Runs a `unittest` sample."""
         prepare = more.pop("prepare", lambda: None)
-        program = {"solution": solution, "module_name": "__test__", "entry_point": "", "disabled_names": [], **more}
+        program = {
+            "solution": solution,
+            "module_name": "__test__",
+            "entry_point": "",
+            "disabled_names": [],
+            **more,
+        }
         return self.run("unittest", program, {"source": test, "class_name": "TestCases"}, prepare=prepare)
 
-    def function_check(self, solution: str, check: str = "", assertions: tuple[str, ...] = (), **more: Any) -> Ran:
+    def function_check(
+        self, solution: str, check: str = "", assertions: tuple[str, ...] = (), **more: Any
+    ) -> Ran:
         """Runs a `function_check` sample."""
         program = {"solution": solution, "entry_point": "f", "disabled_names": [], **more}
         return self.run("function_check", program, {"check": check, "assertions": list(assertions)})
