@@ -138,7 +138,7 @@ def receive_descriptors(control: socket.socket) -> List[int]:
 def _build(folder: str, disk_bytes: int, blueprint: Blueprint) -> str:
     if blueprint.namespaces:
         namespaces.enter(blueprint.outer_ids)
-        root.enter_cell(disk_bytes, blueprint.own_proc)
+        root.enter_cell(disk_bytes, blueprint.own_proc, blueprint.links)
         return root.WORK
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)

@@ -108,7 +108,7 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
     """
     if user_namespace:
         namespaces.map_ids((0, 0), outer)
-    own_proc = root.build(hello.get("visible", []), hello.get("hidden", []), fresh_proc=True)
+    own_proc, links = root.build(hello.get("visible", []), hello.get("hidden", []), fresh_proc=True)
     if user_namespace:
         inner, outer_uid = (0, 0), outer[0]
     else:
@@ -122,6 +122,7 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
         private_folder="",
+        links=links,
         outer_ids=inner,
     )
     return Worker(blueprint, site.cgroups, site.memory_detail, outer_uid)
@@ -140,6 +141,7 @@ def do_without(site: Site) -> Worker:
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
         private_folder=site.private_folder,
+        links=(),
         outer_ids=(os.geteuid(), os.getegid()),
     )
     return Worker(blueprint, site.cgroups, site.memory_detail, os.geteuid())
@@ -195,7 +197,7 @@ def _nested_proc_allowed(ids: Tuple[int, int]) -> bool:
             code = 1
             try:
                 namespaces.enter(ids)
-                root.enter_cell(1 << 20, own_proc=True)
+                root.enter_cell(1 << 20, own_proc=True, links=())
                 code = 0
             except OSError as error:
                 sys.stderr.write("no /proc for cells: %s\n" % error)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Sequence, Tuple
 
 from . import syscalls
 from .syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT
 
-WORK = "/work"
-"""The working directory of a sample."""
 _CELL = "/cell"
+Link = Tuple[str, str]
+WORK = "/cell/work"
+"""The working directory of a sample."""
+_KEPT = "/.kept"
+_COVERED = ("/tmp", "/dev/shm", _CELL)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = (
     "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime",
@@ -63,8 +66,11 @@ def _covered(path: str, others: Sequence[str]) -> bool:
     return any(path == other or path.startswith(other.rstrip("/") + "/") for other in others)
 
 
-def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> bool:
-    """Makes the calling process's mount namespace into the worker's root; returns whether /proc is its own.
+def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> "tuple[bool, Tuple[Link, ...]]":
+    """Makes the calling process's mount namespace into the worker's root.
+
+    Returns whether /proc is its own, and what must be shown again wherever a cell's own places cover it: an
+    interpreter below /tmp, say.
 
     Args:
         visible: Paths to show besides the system's and the interpreter's.
@@ -80,7 +86,7 @@ def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> bo
     )
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
     syscalls.mount("cupel", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m")
-    for path in ("/dev", "/dev/shm", "/etc", "/proc", "/run", "/var", WORK, _CELL, "/tmp", "/.old"):
+    for path in ("/dev", "/dev/shm", "/etc", "/proc", "/run", "/var", _CELL, _KEPT, "/tmp", "/.old"):
         os.makedirs(stage + path, exist_ok=True)
     os.chmod(stage + "/tmp", 0o1777)
     os.symlink("../tmp", stage + "/var/tmp")
@@ -92,8 +98,13 @@ def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> bo
         syscalls.mount("/dev/" + name, stage + "/dev/" + name, None, MS_BIND)
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(target, stage + "/dev/" + name)
+    links = []
     for path in shown:
-        _show(path, stage)
+        if _covered(path, _COVERED):
+            links.append(("%s/%d" % (_KEPT, len(links)), path))
+            _bind(path, stage + links[-1][0])
+        else:
+            _show(path, stage)
     for path in hidden:
         if os.path.isdir(stage + path):
             syscalls.mount("none", stage + path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4k")
@@ -107,8 +118,20 @@ def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> bo
     os.rmdir("/.old")
     # /tmp stays writable for what libraries leave there while they are preloaded; cells cover it.
     syscalls.mount("preload", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=64m")
+    show_again(links)
     syscalls.mount("none", "/", None, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
-    return own_proc
+    return own_proc, tuple(links)
+
+
+def show_again(links: Sequence[Link]) -> None:
+    """Binds what is kept to where it belongs, below a fresh tmpfs."""
+    for kept, path in links:
+        if os.path.isdir(kept):
+            os.makedirs(path, exist_ok=True)
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _touch(path)
+        syscalls.mount(kept, path, None, MS_BIND | MS_REC)
 
 
 def _show(path: str, stage: str) -> None:
@@ -121,13 +144,12 @@ def _show(path: str, stage: str) -> None:
             and os.path.exists(resolved)
             and not os.path.lexists(stage + resolved)
         ):
-            _bind(resolved, stage)
+            _bind(resolved, stage + resolved)
         return
-    _bind(path, stage)
+    _bind(path, stage + path)
 
 
-def _bind(path: str, stage: str) -> None:
-    target = stage + path
+def _bind(path: str, target: str) -> None:
     if os.path.isdir(path):
         os.makedirs(target, exist_ok=True)
     else:
@@ -149,7 +171,7 @@ def _mount_proc(target: str) -> bool:
     return True
 
 
-def enter_cell(disk_bytes: int, own_proc: bool) -> None:
+def enter_cell(disk_bytes: int, own_proc: bool, links: Sequence[Link]) -> None:
     """Gives the calling process, alone in its mount namespace, the writable places of a cell.
 
     One tmpfs, so one limit, is what /tmp, /dev/shm and the working directory share.
@@ -157,15 +179,17 @@ def enter_cell(disk_bytes: int, own_proc: bool) -> None:
     Args:
         disk_bytes: The size of that tmpfs.
         own_proc: Whether a /proc of the cell's own can be mounted; else an empty one covers the worker's.
+        links: What `build` returned.
     """
     options = "mode=0700,size=%d,nr_inodes=%d" % (disk_bytes, _MAXIMUM_INODES)
     syscalls.mount("cell", _CELL, "tmpfs", MS_NOSUID | MS_NODEV, options)
-    for name, target, mode in (("work", WORK, 0o700), ("tmp", "/tmp", 0o1777), ("shm", "/dev/shm", 0o1777)):
+    os.mkdir(WORK, 0o700)
+    for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm")):
         inside = _CELL + "/" + name
         os.mkdir(inside)
-        os.chmod(inside, mode)
+        os.chmod(inside, 0o1777)
         syscalls.mount(inside, target, None, MS_BIND)
-    syscalls.unmount(_CELL)
+    show_again(links)
     if own_proc:
         syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     else:
