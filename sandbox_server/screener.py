@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -114,6 +115,7 @@ class Screener:
                 max_workers=1,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_prepare_process,
+                initargs=(os.getpid(),),
             )
         return self._pool
 
@@ -134,7 +136,9 @@ class Screener:
         return replace(screening, syntax_fault=fault)
 
 
-def _prepare_process() -> None:
+def _prepare_process(server: int) -> None:
     # Nothing tells a pool's process that the server was killed, and it must not be left behind.
     die_with_parent(signal.SIGKILL)
+    if os.getppid() != server:
+        os._exit(1)  # it was killed before the kernel was asked
     resource.setrlimit(resource.RLIMIT_AS, (_PROCESS_MEMORY_BYTES, _PROCESS_MEMORY_BYTES))
