@@ -56,7 +56,7 @@ def _run(kind: str, program: Dict[str, Any], channel_fd: int, seed: int) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process, even if signal handlers of the sample raise: what follows `enter` is not the sample's."""
+    """Ends the process, even if signal handlers of the sample raise: nothing may run after `enter`."""
     while True:
         try:
             while True:

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import sys
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ class Ran:
 def _become_sample(
     kind: str,
     program: dict[str, Any],
+    *,
     folder: Path,
     descriptors: list[int],
     seed: int,
@@ -59,6 +61,7 @@ def _become_sample(
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         os.closerange(4, 256)
+        warnings.resetwarnings()  # a sample's warnings are no errors
         prepare()
         harness.enter(kind, program, 3, seed)
     finally:
@@ -124,7 +127,7 @@ class Harness:
         if pid == 0:
             # High copies first, so that no dup2 to a low number closes one that is still needed.
             high = [os.dup2(descriptor, 200 + index) for index, descriptor in enumerate(given)]
-            _become_sample(kind, program, self.folder, high, seed, prepare)
+            _become_sample(kind, program, folder=self.folder, descriptors=high, seed=seed, prepare=prepare)
         for descriptor in (*given, stdin_fd, stdout_write, stderr_write):
             os.close(descriptor)
         theirs.close()

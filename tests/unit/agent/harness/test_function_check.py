@@ -13,7 +13,7 @@ SOLUTION = "def f(x):\n    return x + 1\n"
 CHECK = "def check(candidate):\n    assert candidate(1) == 2\n"
 
 
-def test_a_right_function_passes(child: Harness):
+def test_a_right_function_passes(child: Harness) -> None:
     ran = child.function_check(SOLUTION, CHECK, ("assert f(1) == 2", "assert f(2) == 3"))
     assert ran.statuses == {"check": "passed", "assertion 0": "passed", "assertion 1": "passed"}
     assert ran.reader.reported_tests == ["check", "assertion 0", "assertion 1"]
@@ -25,7 +25,7 @@ def test_a_right_function_passes(child: Harness):
     )
 
 
-def test_failures_keep_their_words(child: Harness):
+def test_failures_keep_their_words(child: Harness) -> None:
     check = "def check(c):\n    assert c(1) == 3, 'off by one'\n    assert c(2) == 9, 'never reached'\n"
     ran = child.function_check(SOLUTION, check, ("assert f(1) == 2", "assert f(2) == 2", "f(None)"))
     assert ran.statuses == {
@@ -40,7 +40,7 @@ def test_failures_keep_their_words(child: Harness):
     assert ran.exit_code == 0
 
 
-def test_assertions_alone(child: Harness):
+def test_assertions_alone(child: Harness) -> None:
     ran = child.function_check(SOLUTION, "", ("assert f(1) == 2",))
     assert ran.reader.reported_tests == ["assertion 0"]
     assert ran.statuses == {"assertion 0": "passed"}
@@ -55,15 +55,15 @@ def test_assertions_alone(child: Harness):
         ("exit()", ""),
     ],
 )
-def test_what_a_function_raises_is_the_tests_error(child: Harness, raising: str, message: str):
-    ran = child.function_check("def f(x):\n    %s\n" % raising, CHECK)
+def test_what_a_function_raises_is_the_tests_error(child: Harness, raising: str, message: str) -> None:
+    ran = child.function_check(f"def f(x):\n    {raising}\n", CHECK)
     assert ran.statuses == {"check": "error"}
     assert ran.reader.stage == "complete"
     if message:
         assert ran.result("check")["message"] == message
 
 
-def test_names_are_found_as_in_a_bare_exec(child: Harness):
+def test_names_are_found_as_in_a_bare_exec(child: Harness) -> None:
     solution = (
         "import builtins\nassert __name__ == 'builtins'\nassert __builtins__ is vars(builtins)\n"
         "assert set(globals()) == {'__builtins__', 'builtins'}, globals().keys()\n"
@@ -72,12 +72,12 @@ def test_names_are_found_as_in_a_bare_exec(child: Harness):
     assert child.function_check(solution, CHECK).statuses == {"check": "passed"}
 
 
-def test_the_check_sees_what_the_solution_defined(child: Harness):
+def test_the_check_sees_what_the_solution_defined(child: Harness) -> None:
     check = "def check(candidate):\n    assert helper() == 7\n"
     assert child.function_check(SOLUTION + "def helper(): return 7\n", check).statuses == {"check": "passed"}
 
 
-def test_an_entry_point_that_is_missing(child: Harness):
+def test_an_entry_point_that_is_missing(child: Harness) -> None:
     ran = child.function_check("def g(x): pass\n", CHECK)
     assert (ran.error["kind"], ran.error["message"], ran.exit_code) == (
         "entry_point",
@@ -89,25 +89,25 @@ def test_an_entry_point_that_is_missing(child: Harness):
 @pytest.mark.parametrize(
     "check", ["x = 1\n", "raise ValueError('at the top')\n", "assert False, 'at the top'\n"]
 )
-def test_what_is_wrong_with_the_check_source_is_the_tests(child: Harness, check: str):
+def test_what_is_wrong_with_the_check_source_is_the_tests(child: Harness, check: str) -> None:
     ran = child.function_check(SOLUTION, check, ("assert f(1) == 2",))
     assert ran.statuses["check"] in {"failed", "error"}
     assert ran.statuses["assertion 0"] == "passed"
 
 
-def test_a_check_source_that_does_not_compile(child: Harness):
+def test_a_check_source_that_does_not_compile(child: Harness) -> None:
     ran = child.function_check(SOLUTION, CHECK, ("assert f(1) ==",))
     assert (ran.reader.stage, ran.error["kind"], ran.reader.results) == ("testing", "syntax", [])
     assert ran.reader.tampering == []
 
 
-def test_input_raises_as_in_the_original(child: Harness):
+def test_input_raises_as_in_the_original(child: Harness) -> None:
     ran = child.function_check("def f(x):\n    return input()\n", CHECK)
     assert ran.statuses == {"check": "error"}
     assert "OSError" in ran.result("check")["detail"]
 
 
-def test_output_is_captured(child: Harness):
+def test_output_is_captured(child: Harness) -> None:
     ran = child.function_check(
         "import sys\ndef f(x):\n    print('out'); print('err', file=sys.stderr); return 2\n", CHECK
     )

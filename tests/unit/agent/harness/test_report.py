@@ -38,7 +38,7 @@ def send(reader: ReportReader, *bodies: dict[str, Any], nonce: str = NONCE, firs
         assert reader.feed(up({"nonce": nonce, "seq": seq, **body})) is False
 
 
-def test_an_honest_report_is_complete():
+def test_an_honest_report_is_complete() -> None:
     reader = asked()
     send(
         reader, {"tests": ["test_a", "test_b"]}, {"result": result()}, {"result": result("test_b", "failed")}
@@ -58,7 +58,7 @@ def test_an_honest_report_is_complete():
     }
 
 
-def test_the_nonce_is_drawn_when_the_tests_are_sent_and_not_before():
+def test_the_nonce_is_drawn_when_the_tests_are_sent_and_not_before() -> None:
     drawn: list[str] = []
 
     def draw() -> str:
@@ -74,11 +74,11 @@ def test_the_nonce_is_drawn_when_the_tests_are_sent_and_not_before():
     assert json.loads(message[4:]) == {"nonce": "x", "tests": {"source": "é"}}
 
 
-def test_nonces_differ():
+def test_nonces_differ() -> None:
     assert len({report.draw_nonce() for _ in range(50)}) == 50
 
 
-def test_an_error_while_loading_is_the_last_message():
+def test_an_error_while_loading_is_the_last_message() -> None:
     reader = ReportReader()
     assert not reader.feed(up({"error": _ERROR}))
     assert reader.error == _ERROR
@@ -87,13 +87,13 @@ def test_an_error_while_loading_is_the_last_message():
     assert reader.tampering == ["a message after the last one"]
 
 
-def test_an_error_that_no_test_owns_leaves_the_stage_at_testing():
+def test_an_error_that_no_test_owns_leaves_the_stage_at_testing() -> None:
     reader = asked()
     send(reader, {"error": _ERROR})
     assert (reader.stage, reader.error, reader.tampering) == ("testing", _ERROR, [])
 
 
-def test_a_kind_without_tests_cannot_ask_for_them():
+def test_a_kind_without_tests_cannot_ask_for_them() -> None:
     reader = ReportReader(takes_tests=False)
     assert not reader.feed(up({"loaded": True}))
     assert reader.tampering == ["an unexpected message before the tests"]
@@ -101,7 +101,7 @@ def test_a_kind_without_tests_cannot_ask_for_them():
     assert reader.error == _ERROR
 
 
-def test_a_long_plan_comes_in_parts():
+def test_a_long_plan_comes_in_parts() -> None:
     reader = asked()
     send(reader, {"tests": ["a"], "more": True})
     assert reader.reported_tests is None
@@ -109,21 +109,21 @@ def test_a_long_plan_comes_in_parts():
     assert reader.reported_tests == ["a", "b"]
 
 
-def test_integrity_is_kept_apart_from_tampering():
+def test_integrity_is_kept_apart_from_tampering() -> None:
     reader = asked()
     send(reader, {"integrity": ["after loading: TestCase.run"]}, {"tests": []}, {"integrity": ["\ud800"]})
     assert reader.integrity == ["after loading: TestCase.run", "?"]
     assert reader.tampering == []
 
 
-def test_integrity_is_bounded():
+def test_integrity_is_bounded() -> None:
     reader = asked()
     send(reader, {"integrity": ["x" * 1000] * 50}, {"integrity": ["y"]})
     assert len(reader.integrity) == report.MAXIMUM_INTEGRITY
     assert max(map(len, reader.integrity)) == 200
 
 
-def test_a_fixture_may_fail_more_than_once_and_never_pass():
+def test_a_fixture_may_fail_more_than_once_and_never_pass() -> None:
     reader = asked()
     send(
         reader,
@@ -171,7 +171,7 @@ def test_a_fixture_may_fail_more_than_once_and_never_pass():
         (up({"nonce": NONCE, "seq": 1, "result": result(seconds=True)}), "duration"),
         (up({"nonce": NONCE, "seq": 1, "result": result(seconds="0")}), "duration"),
         (up({"nonce": NONCE, "seq": 1, "result": result(seconds=10**400)}), "duration"),
-        (b'{"nonce":"00ff","seq":1,"result":{"test_id":"test_a","status":"passed","detail":"","seconds":1e999}}',
+        (up({"nonce": NONCE, "seq": 1, "result": result(seconds=7)}).replace(b"7", b"1e999"),
          "duration"),
         (up({"nonce": NONCE, "seq": 1, "result": result(detail=None)}), "detail is not text"),
         (up({"nonce": NONCE, "seq": 1, "result": result(message=7)}), "message is not text"),
@@ -181,7 +181,7 @@ def test_a_fixture_may_fail_more_than_once_and_never_pass():
         (up({"nonce": NONCE, "seq": 1, "done": True, "pad": "x" * 60_000}), "more than 60000 bytes"),
     ],
 )  # fmt: skip
-def test_what_breaks_the_form_is_tampering_and_changes_nothing_else(message: bytes, words: str):
+def test_what_breaks_the_form_is_tampering_and_changes_nothing_else(message: bytes, words: str) -> None:
     reader = asked()
     send(reader, {"tests": ["test_a"]})
     assert reader.feed(message) is False
@@ -195,7 +195,7 @@ def test_what_breaks_the_form_is_tampering_and_changes_nothing_else(message: byt
     assert len(reader.results) == 1
 
 
-def test_each_declared_test_is_reported_once():
+def test_each_declared_test_is_reported_once() -> None:
     reader = asked()
     send(reader, {"tests": ["test_a"]}, {"result": result(status="failed")})
     reader.feed(up({"nonce": NONCE, "seq": 2, "result": result(status="passed")}))
@@ -203,21 +203,21 @@ def test_each_declared_test_is_reported_once():
     assert [one["status"] for one in reader.results] == ["failed"]
 
 
-def test_a_plan_that_names_a_test_twice_is_tampering():
+def test_a_plan_that_names_a_test_twice_is_tampering() -> None:
     reader = asked()
     send(reader, {"tests": ["test_a", "test_a"]})
     assert reader.tampering == ["a plan that names a test twice"]
 
 
 @pytest.mark.parametrize("body", [{"result": result()}, {"done": True}])
-def test_nothing_is_said_before_the_plan(body: dict[str, Any]):
+def test_nothing_is_said_before_the_plan(body: dict[str, Any]) -> None:
     reader = asked()
     reader.feed(up({"nonce": NONCE, "seq": 0, **body}))
     assert len(reader.tampering) == 1
     assert reader.stage == "testing"
 
 
-def test_a_message_after_done_is_tampering():
+def test_a_message_after_done_is_tampering() -> None:
     reader = asked()
     send(reader, {"tests": []}, {"done": True})
     reader.feed(up({"nonce": NONCE, "seq": 2, "error": _ERROR}))
@@ -225,14 +225,14 @@ def test_a_message_after_done_is_tampering():
     assert reader.error is None
 
 
-def test_results_before_the_tests_were_sent_are_tampering():
+def test_results_before_the_tests_were_sent_are_tampering() -> None:
     reader = ReportReader()
     assert reader.feed(up({"loaded": True}))
     reader.feed(up({"nonce": None, "seq": 0, "tests": []}))
     assert reader.tampering == ["a message with a wrong nonce"]
 
 
-def test_tampering_is_bounded():
+def test_tampering_is_bounded() -> None:
     reader = ReportReader()
     for count in range(100):
         reader.feed(b"x" * count)
@@ -240,7 +240,7 @@ def test_tampering_is_bounded():
     assert len(reader.tampering) <= report.MAXIMUM_TAMPERING
 
 
-def test_texts_are_cut_and_can_be_written_as_utf_8():
+def test_texts_are_cut_and_can_be_written_as_utf_8() -> None:
     reader = asked()
     long = "\ud800" + "é" * 20_000
     send(
@@ -255,35 +255,35 @@ def test_texts_are_cut_and_can_be_written_as_utf_8():
     json.dumps(reader.facts(), ensure_ascii=False).encode("utf-8")
 
 
-def test_a_long_detail_is_cut():
+def test_a_long_detail_is_cut() -> None:
     reader = asked()
     send(reader, {"tests": ["test_a"]}, {"result": result(detail="x" * 50_000)})
     assert len(reader.results[0]["detail"]) == 16 << 10
 
 
-def test_reports_beyond_the_bound_are_tampering():
+def test_reports_beyond_the_bound_are_tampering() -> None:
     reader = asked()
-    send(reader, {"tests": ["test_%d" % number for number in range(90)]})
+    send(reader, {"tests": [f"test_{number}" for number in range(90)]})
     for number in range(90):
         message = {
             "nonce": NONCE,
             "seq": number + 1,
-            "result": result("test_%d" % number, detail="x" * 55_000),
+            "result": result(f"test_{number}", detail="x" * 55_000),
         }
         reader.feed(up(message))
     assert len(reader.results) < 90
     assert reader.tampering == ["more than 4194304 bytes of reports"]
 
 
-def test_a_plan_beyond_the_bound_is_tampering():
+def test_a_plan_beyond_the_bound_is_tampering() -> None:
     reader = asked()
     for seq in range(11):
-        names = ["t%d" % number for number in range(seq * 2000, seq * 2000 + 2000)]
+        names = [f"t{number}" for number in range(seq * 2000, seq * 2000 + 2000)]
         reader.feed(up({"nonce": NONCE, "seq": seq, "tests": names, "more": True}))
     assert reader.tampering == ["a plan of more than 20000 tests"]
 
 
-def test_fixtures_beyond_the_bound_of_results_are_tampering():
+def test_fixtures_beyond_the_bound_of_results_are_tampering() -> None:
     reader = asked()
     send(reader, {"tests": []})
     message = '{"nonce":"%s","seq":%d,"result":{"test_id":"f","status":"error","detail":"","seconds":0}}'
@@ -299,8 +299,8 @@ _JSON = st.recursive(
     max_leaves=8,
 )
 _KEYS = st.sampled_from(
-    ["loaded", "nonce", "seq", "tests", "more", "result", "error", "done", "integrity", "test_id", "status", "detail",
-     "message", "seconds", "type_name", "traceback", "missing_module", "kind"]
+    ["loaded", "nonce", "seq", "tests", "more", "result", "error", "done", "integrity", "test_id", "status",
+     "detail", "message", "seconds", "type_name", "traceback", "missing_module", "kind"]
 )  # fmt: skip
 _WORDS = st.sampled_from([NONCE, 0, 1, 2, True, "passed", "failed", "error", "test_a", 0.1, -1, "\ud800"])
 _LIKELY = st.recursive(
@@ -313,7 +313,7 @@ _MESSAGES = st.binary(max_size=300) | _JSON.map(up) | st.dictionaries(_KEYS, _LI
 
 @settings(deadline=None)
 @given(st.lists(_MESSAGES, max_size=12), st.booleans())
-def test_nothing_that_is_fed_raises(messages: list[bytes], handed_out: bool):  # noqa: FBT001  # drawn by hypothesis
+def test_nothing_that_is_fed_raises(messages: list[bytes], handed_out: bool) -> None:  # noqa: FBT001  # drawn
     reader = asked() if handed_out else ReportReader(new_nonce=lambda: NONCE)
     for message in messages:
         if reader.feed(message):
@@ -324,7 +324,7 @@ def test_nothing_that_is_fed_raises(messages: list[bytes], handed_out: bool):  #
 
 @settings(deadline=None)
 @given(st.lists(_MESSAGES, max_size=12))
-def test_who_does_not_know_the_nonce_reports_no_result(messages: list[bytes]):
+def test_who_does_not_know_the_nonce_reports_no_result(messages: list[bytes]) -> None:
     reader = asked(nonce="a nonce that is in no message")
     for message in messages:
         reader.feed(message)
