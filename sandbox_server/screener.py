@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sandbox_server.model import Sample, Task
     from sandbox_server.runtimes.base import Runtime
 
-# Measured: 64 KiB of the densest code (nested f-strings, 16,000 assignments) take 0.4 to 0.7 s, in which no other
-# sample is answered. Samples of the usual benchmarks have less than 10 KiB.
+# Measured: 64 KiB of the densest code (nested f-strings, 16,000 assignments) take 0.4 to 0.7 s, in which no
+# other sample is answered. Samples of the usual benchmarks have less than 10 KiB.
 INLINE_CHARACTERS = 16 << 10
 PATIENCE_S = 20.0
 _PROCESS_MEMORY_BYTES = 4 << 30
