@@ -85,7 +85,9 @@ def _is_readable(statement: ast.stmt) -> bool:
         is_test = statement.name.startswith(_TEST_PREFIX)
         return not is_test or all(_decorator(one) in _PLAIN_DECORATORS for one in statement.decorator_list)
     if isinstance(statement, ast.Assign | ast.AnnAssign):
-        return not _test_names(statement) or isinstance(statement.value, _LITERALS)
+        return not _test_names(statement) or (
+            _is_single(statement) and isinstance(statement.value, _LITERALS)
+        )
     if isinstance(statement, ast.ClassDef):
         return not statement.name.startswith(_TEST_PREFIX)
     return isinstance(statement, ast.Pass) or _is_text(statement)
@@ -178,6 +180,11 @@ def _test_names(statement: ast.Assign | ast.AnnAssign) -> list[str]:
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
     return [name for name in names if name.startswith(_TEST_PREFIX)]
+
+
+def _is_single(statement: ast.Assign | ast.AnnAssign) -> bool:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return all(isinstance(target, ast.Name) for target in targets)
 
 
 def _is_text(statement: ast.stmt) -> bool:

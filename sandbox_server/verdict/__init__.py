@@ -100,8 +100,8 @@ def _reasons(facts: Facts, counted: Tally) -> list[str]:
     reasons += [f"{_WORDS[one.status]}: {one.test_id}" for one in (*counted.failing, *counted.unexcused)]
     reasons += [f"{_WORDS[one.status]}, as the tests ask: {one.test_id}" for one in counted.excused]
     reasons += [f"not run: {name}" for name in counted.missing]
-    if facts.reported_tests == () and not counted.results:
-        reasons.append("zero tests")
+    if facts.reported_tests == ():
+        reasons.insert(0, "zero tests")
     return reasons
 
 

@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sandbox_server.model import FunctionCheckTask, Limit, Stage, TestStatus, UnittestTask, Verdict
@@ -30,7 +31,7 @@ _FAILING = frozenset({TestStatus.FAILED, TestStatus.ERROR, TestStatus.WRONG_OUTP
 _UNJUDGED = frozenset({Verdict.SANDBOX_ERROR, Verdict.CANCELLED})
 _ON_TIME = frozenset({Limit.CPU, Limit.WALL})
 # What `screening` and the agent put in front of what is no SyntaxError; str() of the exception has it not.
-_NAMED = ("ValueError: ", "OverflowError: ", "RecursionError: ", "MemoryError: ", "SystemError: ")
+_TYPE = re.compile(r"\A\w+Error: ")
 
 _PASSES = frozenset({"pass", "passed"})
 
@@ -61,12 +62,9 @@ def status_without_run(task: Task, fault: SyntaxFault | None) -> str:
         return "fail"
     if fault is None:
         return "failed: refused by policy"
-    message = fault.message
     if fault.line:
-        return _cut(f"failed: {message} (<string>, line {fault.line})")
-    for name in _NAMED:
-        message = message.removeprefix(name)
-    return _cut(f"failed: {message}")
+        return _cut(f"failed: {fault.message} (<string>, line {fault.line})")
+    return _cut(f"failed: {_TYPE.sub('', fault.message, count=1)}")
 
 
 def is_pass(status: str) -> bool:

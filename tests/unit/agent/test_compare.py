@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox_server.agent.compare import first_difference, outputs_equal
@@ -120,6 +120,7 @@ def test_an_unknown_mode_is_refused() -> None:
         first_difference(b"", b"", "fuzzy")
 
 
+@settings(deadline=None)
 @given(_OUTPUTS, _OUTPUTS, st.sampled_from(_MODES))
 def test_a_difference_is_told_exactly_when_there_is_one(actual: bytes, expected: bytes, mode: str) -> None:
     told = first_difference(actual, expected, mode)
@@ -129,28 +130,33 @@ def test_a_difference_is_told_exactly_when_there_is_one(actual: bytes, expected:
     assert not told or told.isprintable()
 
 
+@settings(deadline=None)
 @given(_OUTPUTS, _OUTPUTS)
 def test_each_mode_is_more_lenient_than_the_one_before(actual: bytes, expected: bytes) -> None:
     answers = [equal(actual, expected, mode) for mode in _MODES]
     assert answers == sorted(answers)
 
 
+@settings(deadline=None)
 @given(_OUTPUTS, st.sampled_from(_MODES))
 def test_every_output_equals_itself(output: bytes, mode: str) -> None:
     assert outputs_equal(output, output, mode, 0.0, 0.0)
 
 
+@settings(deadline=None)
 @given(_OUTPUTS, _OUTPUTS)
 def test_tokens_agree_with_splitting(actual: bytes, expected: bytes) -> None:
     assert equal(actual, expected, "tokens") == (actual.split() == expected.split())
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_agree_with_their_values(left: float, right: float) -> None:
     close = left == right or abs(left - right) <= max(1e-6, 1e-6 * abs(right))
     assert outputs_equal(repr(left).encode(), repr(right).encode(), "floats", 1e-6, 1e-6) == close
 
 
+@settings(deadline=None)
 @given(st.sampled_from([math.nan, math.inf, -1.0]), _OUTPUTS, _OUTPUTS)
 def test_odd_tolerances_never_raise(tolerance: float, actual: bytes, expected: bytes) -> None:
     assert equal(actual, expected, "floats", tolerance) in {True, False}
