@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 demo: setup  ## Judge the demo dataset: real samples of every fate
-	@$(BIN)/cupel evaluate --dataset demo --out results/demo --no-resume --allow-weak-isolation
+	@$(BIN)/cupel evaluate --dataset demo --pass-k 1,3 --out results/demo --no-resume --allow-weak-isolation
 
 test: setup  ## Run all tests
 	@$(BIN)/pytest

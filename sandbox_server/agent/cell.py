@@ -8,6 +8,7 @@ memory it is forked from.
 
 from __future__ import annotations
 
+import _signal
 import fcntl
 import gc
 import json
@@ -15,17 +16,22 @@ import mmap
 import os
 import resource
 import signal
-import socket
 import struct
+import sys
 import time
+from _socket import socket as RawSocket
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
+
+from socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
 
 from . import files, harness
 from .blueprint import Blueprint
 from .walls import capabilities, limits as resource_limits, namespaces, root, seccomp, syscalls
 
 ENVIRONMENT = {
-    "HOME": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LOGNAME": "cupel", "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LOGNAME": "cupel",
+    # The interpreter's own folder first: programs start "python" and mean the one they run in.
+    "PATH": os.path.dirname(sys.executable) + ":/usr/local/bin:/usr/bin:/bin",
     "PYTHONHASHSEED": "0", "TMPDIR": "/tmp", "TZ": "UTC", "USER": "cupel",
 }  # fmt: skip
 """What every sample finds in its environment. The zygote sets it, so that a cell has nothing left to change."""
@@ -39,6 +45,11 @@ _CHANNEL = 3
 _MESSAGE_BYTES = 256
 _MAXIMUM_DESCRIPTORS = 16
 _STANDING = struct.Struct(">Bq")
+_INTEGER = struct.Struct("i")
+_ROOM_BYTES = CMSG_SPACE(4 * _MAXIMUM_DESCRIPTORS)
+# Plain numbers, and the C classes behind `signal` and `socket`: theirs in Python make enums of what they return,
+# and each object that a cell's process touches costs it a copied page.
+_SIGTERM, _SIGKILL = int(signal.SIGTERM), int(signal.SIGKILL)
 
 
 class Status(NamedTuple):
@@ -86,13 +97,13 @@ def live(
         filter_program: The system-call filter, ready to install; None without.
         zygote: What the zygote occupied when it forked this process.
     """
-    control = socket.socket(fileno=control_fd)
+    control = RawSocket(fileno=control_fd)
     # How the agent ends a cell: from here, so that what the sample used is still counted.
-    signal.signal(signal.SIGTERM, lambda *_: _kill_all(blueprint))
+    _signal.signal(_SIGTERM, lambda *_: _kill_all(blueprint))
     try:
         work = _build(folder, disk_bytes, blueprint)
         place = os.open(work, os.O_PATH | os.O_DIRECTORY)
-        control.sendmsg([BUILT], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", place))])
+        control.sendmsg([BUILT], [(SOL_SOCKET, SCM_RIGHTS, _INTEGER.pack(place))])
         os.close(place)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         while True:
@@ -124,15 +135,10 @@ def live(
         control.send(FAILED + str(error).encode("utf-8", "replace")[:200])
 
 
-def receive_descriptors(control: socket.socket) -> List[int]:
+def receive_descriptors(control: RawSocket) -> List[int]:
     """Waits for a message and returns the descriptors it brings; none at the end."""
-    room = socket.CMSG_SPACE(4 * _MAXIMUM_DESCRIPTORS)
-    _, ancillary, _, _ = control.recvmsg(_MESSAGE_BYTES, room)
-    descriptors: List[int] = []
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors += struct.unpack("%di" % (len(payload) // 4), payload[: len(payload) // 4 * 4])
-    return descriptors
+    _, ancillary, _, _ = control.recvmsg(_MESSAGE_BYTES, _ROOM_BYTES)
+    return [number for _, _, payload in ancillary for (number,) in _INTEGER.iter_unpack(payload)]
 
 
 def _build(folder: str, disk_bytes: int, blueprint: Blueprint) -> str:
@@ -140,7 +146,7 @@ def _build(folder: str, disk_bytes: int, blueprint: Blueprint) -> str:
         namespaces.enter(blueprint.outer_ids)
         root.enter_cell(disk_bytes, blueprint.own_proc, blueprint.links)
         return root.WORK
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _SIGKILL)
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     work = os.path.join(blueprint.private_folder, folder)
     os.mkdir(work, 0o700)
@@ -169,7 +175,7 @@ def _wait(pid: int, blueprint: Blueprint) -> int:
 def _kill_all(blueprint: Blueprint) -> None:
     if blueprint.namespaces:
         try:
-            os.kill(-1, signal.SIGKILL)  # everybody in this PID namespace but its first process: the caller
+            os.kill(-1, _SIGKILL)  # everybody in this PID namespace but its first process: the caller
         except ProcessLookupError:
             return
         return
@@ -181,7 +187,7 @@ def _kill_all(blueprint: Blueprint) -> None:
         return
     for child in children:
         try:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(int(child), _SIGKILL)
         except ProcessLookupError:
             continue
 
@@ -196,10 +202,10 @@ def _become_sample(
 ) -> NoReturn:
     """Takes away everything that the sample must not have, and hands over to the harness."""
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _signal.signal(_SIGTERM, _signal.SIG_DFL)
         os.setsid()
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _SIGKILL)
         spec = _read_spec(descriptors[0])
         for descriptor in descriptors[5:]:
             os.write(descriptor, b"0")  # joins a cgroup

@@ -69,6 +69,7 @@ _NOTHING_HAPPENED: dict[str, Any] = {
     "stage": "not_started",
     "results": [],
     "tampering": [],
+    "integrity": [],
     "refused_resources": [],
     "stdout": _NO_OUTPUT,
     "stderr": _NO_OUTPUT,
@@ -157,6 +158,7 @@ def parse_facts(message: dict[str, Any], limits: Limits, sent_ns: int) -> Facts:
         results=_results(message),
         reported_tests=None if reported is None else _names(message, "reported_tests"),
         tampering=tuple(_cut(text, _MAXIMUM_NAME_CHARACTERS) for text in _strings(message, "tampering")),
+        integrity=tuple(_cut(text, _MAXIMUM_NAME_CHARACTERS) for text in _strings(message, "integrity")),
         refused_resources=tuple(
             resource for resource in _strings(message, "refused_resources") if _known_resource(resource)
         ),

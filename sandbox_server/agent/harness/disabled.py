@@ -6,6 +6,8 @@ This is for equal scores, not for safety: what a sample may do is decided by the
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -14,11 +16,7 @@ from typing import Any, FrozenSet, List, Optional, Sequence
 
 # What HumanEval's guard patches: imported here, once, rather than for every sample.
 _PRELOADED = (shutil, subprocess)
-# Python 3.8 and 3.9 do not list their standard library; what is known to be named in datasets is enough
-# there.
-_STDLIB: FrozenSet[str] = getattr(
-    sys, "stdlib_module_names", frozenset(sys.builtin_module_names) | {one.__name__ for one in _PRELOADED}
-)
+_LIBRARY = os.path.dirname(os.__file__)
 
 
 # What was replaced is kept: to free a function in a forked process copies every memory page it has parts in.
@@ -44,6 +42,16 @@ def disable(names: Sequence[str]) -> None:
             _replace(owner, attribute)
 
 
+def _is_of_the_standard_library(name: str) -> bool:
+    names: Optional[FrozenSet[str]] = getattr(sys, "stdlib_module_names", None)
+    if names is not None:
+        return name in names
+    # Python before 3.10 does not list it.
+    spec = importlib.util.find_spec(name)
+    origin = spec.origin if spec is not None and spec.origin is not None else ""
+    return origin == "built-in" or (origin.startswith(_LIBRARY) and "site-packages" not in origin)
+
+
 def _replace(owner: Any, attribute: str) -> None:
     _kept.append(getattr(owner, attribute, None))
     if type(owner) is ModuleType:
@@ -58,7 +66,7 @@ def _owner(path: str) -> Optional[Any]:
     head, _, rest = path.partition(".")
     module = sys.modules.get(head)
     if module is None:
-        if head not in _STDLIB or head in sys.modules:
+        if head in sys.modules or not _is_of_the_standard_library(head):
             return None
         module = importlib.import_module(head)
     owner: Any = module
@@ -67,7 +75,7 @@ def _owner(path: str) -> Optional[Any]:
         taken = "%s.%s" % (taken, part)
         if hasattr(owner, part):
             owner = getattr(owner, part)
-        elif head in _STDLIB and taken not in sys.modules:
+        elif taken not in sys.modules and _is_of_the_standard_library(head):
             owner = importlib.import_module(taken)
         else:
             return None

@@ -62,8 +62,10 @@ class Recorder(unittest.TestResult):
     def stopTest(self, test: Any) -> None:  # noqa: N802  # unittest's name
         """Closes a test and reports it."""
         super().stopTest(test)
+        if self._events is None:
+            return  # Python 3.12.1 closes skipped tests that it never opened; `_add` reported them
         seconds = max(0.0, pristine.clock() - self._started)
-        events, self._events = self._events or [], None
+        events, self._events = self._events, None
         self._flush()
         if not events:
             # No way through TestCase.run leads here: it was replaced.

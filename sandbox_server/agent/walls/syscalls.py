@@ -40,7 +40,8 @@ _NUMBERS = {
     "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91},
 }
 _SYS = _NUMBERS.get(MACHINE, {})
-_SYS_PIDFD_OPEN = 434
+_SYS_CLONE = _SYS.get("clone", -1)
+_SYS_CAPSET = _SYS.get("capset", -1)
 _SYS_CLOSE_RANGE = 436
 _SYS_MOUNT_SETATTR = 442
 _AT_FDCWD = -100
@@ -52,6 +53,22 @@ _MOUNT_ATTR_NODEV = 0x4
 _libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the GIL: a fork by raw system call must not let it go, or the child would wait for it for ever.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+# Looked up and typed here, once, rather than in each cell: what a cell's process creates it also copies pages for.
+_clone = _libc_with_gil["syscall"]
+_clone.argtypes = [ctypes.c_long, ctypes.c_ulong] + [ctypes.c_void_p] * 4
+_clone.restype = ctypes.c_long
+_close_range = _libc["syscall"]
+_close_range.argtypes = [ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint]
+_unshare = _libc.unshare
+_unshare.argtypes = [ctypes.c_int]
+_mount = _libc.mount
+_mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
+_prctl = _libc.prctl
+_prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_capset = _libc["syscall"]
+_capset.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, the calling process
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 
 
 class _MountAttributes(ctypes.Structure):
@@ -90,20 +107,15 @@ def clone(flags: int) -> int:
 
 def unshare(flags: int) -> None:
     """Moves the caller into new namespaces."""
-    if _libc.unshare(ctypes.c_int(flags)):
+    if _unshare(flags):
         _fail("unshare")
 
 
 def mount(source: str, target: str, kind: Optional[str], flags: int, options: Optional[str] = None) -> None:
     """Mounts."""
-    result = _libc.mount(
-        source.encode(),
-        os.fsencode(target),
-        kind.encode() if kind else None,
-        ctypes.c_ulong(flags),
-        options.encode() if options else None,
-    )
-    if result:
+    encoded_kind = kind.encode() if kind else None
+    encoded_options = options.encode() if options else None
+    if _mount(source.encode(), os.fsencode(target), encoded_kind, flags, encoded_options):
         _fail("mount %s" % (kind or "bind"), target)
 
 
@@ -135,42 +147,19 @@ def pivot_root(new: str, old: str) -> None:
         _fail("pivot_root", new)
 
 
-def prctl(option: int, value: int, *more: int) -> None:
-    """Calls prctl with up to five numbers."""
-    values = [ctypes.c_ulong(number) for number in (value, *more)]
-    values += [ctypes.c_ulong(0)] * (4 - len(values))
-    if _libc.prctl(ctypes.c_int(option), *values) < 0:
+def prctl(option: int, value: int, second: int = 0) -> None:
+    """Calls prctl with one or two numbers."""
+    if _prctl(option, value, second, 0, 0) < 0:
         _fail("prctl(%d)" % option)
 
 
 def drop_capabilities() -> None:
     """Gives up every capability: permitted, effective, inheritable."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
-    data = (ctypes.c_uint32 * 6)()
-    if _libc.syscall(_SYS["capset"], header, data):
+    if _capset(_SYS_CAPSET, ctypes.byref(_CAPABILITY_HEADER), ctypes.byref(_NO_CAPABILITIES)):
         _fail("capset")
 
 
 def close_range(first: int, last: int) -> None:
     """Closes every descriptor from `first` to `last`."""
-    if first > last:
-        return
-    if _libc.syscall(_SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0):
+    if first <= last and _close_range(_SYS_CLOSE_RANGE, first, last, 0):
         os.closerange(first, min(last, 65536) + 1)
-
-
-def close_all_but(keep: "tuple[int, ...]") -> None:
-    """Closes every descriptor that is not in `keep`."""
-    first = 0
-    for number in sorted(set(keep)):
-        close_range(first, number - 1)
-        first = number + 1
-    close_range(first, 0xFFFFFFFF)
-
-
-def pidfd_open(pid: int) -> int:
-    """Returns a descriptor that becomes readable when the process ends."""
-    descriptor = _libc.syscall(_SYS_PIDFD_OPEN, pid, 0)
-    if descriptor < 0:
-        _fail("pidfd_open")
-    return int(descriptor)
