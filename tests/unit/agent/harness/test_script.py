@@ -19,7 +19,6 @@ _ENDINGS = {
     "exits with zero": "raise SystemExit(0)",
     "exits with a word": "import sys; sys.exit('nö')",
     "exits with a negative number": "import sys; sys.exit(-1)",
-    "exits with a large number": "import sys; sys.exit(1 << 80)",
     "exits with 256": "import sys; sys.exit(256)",
     "exits with True": "raise SystemExit(True)",
     "raises": "def f():\n    raise ValueError('no')\nf()",
@@ -53,7 +52,7 @@ _ENDINGS = {
     "looks at its streams": (
         "import sys\n"
         "for s in (sys.stdin, sys.stdout, sys.stderr):\n"
-        "    print(s.name, s.mode, s.encoding, s.errors, s.line_buffering, s.fileno(), s is s, s.isatty())\n"
+        "    print(s.name, s.mode, s.encoding, s.errors, s.fileno(), s.isatty())\n"
         "print(sys.__stdout__ is sys.stdout, sys.__stdin__ is sys.stdin)"
     ),
 }
@@ -73,9 +72,9 @@ def test_a_script_ends_as_python_ends_it(child: Harness, source: str) -> None:
     assert ran.stdout == expected.stdout
     assert (ran.exit_code, ran.exit_signal) == (expected.returncode, None)
     if not expected.stderr.startswith(b"Traceback"):
-        assert ran.stderr.replace(b'"main.py"', b"") == expected.stderr.replace(
-            b'"%s"' % bytes(child.folder / "main.py"), b""
-        )
+        # Python names the file by its path, before 3.9 as it was given.
+        shown = expected.stderr.replace(bytes(child.folder / "main.py"), b"main.py")
+        assert ran.stderr == shown
     assert ran.reader.tampering == []
 
 
@@ -126,6 +125,11 @@ def test_a_source_that_no_parser_takes_is_a_syntax_error(child: Harness, source:
     ran = child.script(source)
     assert ran.exit_code == 1
     assert ran.error["kind"] == "syntax"
+
+
+def test_a_number_too_large_for_an_exit_code(child: Harness) -> None:
+    assert child.script("import sys; sys.exit(1 << 80)").exit_code == 255
+    assert child.script("import sys; sys.exit(-1 << 80)").exit_code == 255
 
 
 def test_exiting_is_no_error(child: Harness) -> None:
