@@ -25,8 +25,7 @@ def generate(folder: Path) -> dict[str, str]:
     include = importlib.resources.files("grpc_tools") / "_proto"
     arguments = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{include}"]
     plugins = Path(sys.executable).parent
-    for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc"):
-        arguments.append(f"--plugin={name}={plugins / name}")
+    arguments += [f"--plugin={name}={plugins / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     arguments += [f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
     # In a process of its own: the plugins announce each file on the terminal.
     result = subprocess.run([*arguments, SOURCE], capture_output=True, text=True, check=False)

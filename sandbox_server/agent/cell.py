@@ -8,7 +8,8 @@ memory it is forked from.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed leaves the C module out
+import _socket
 import fcntl
 import gc
 import json
@@ -19,14 +20,15 @@ import signal
 import struct
 import sys
 import time
-from _socket import socket as RawSocket
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
-
 from socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Sequence
 
 from . import files, harness
-from .blueprint import Blueprint
-from .walls import capabilities, limits as resource_limits, namespaces, root, seccomp, syscalls
+from .walls import capabilities, namespaces, root, seccomp, syscalls
+from .walls import limits as resource_limits
+
+if TYPE_CHECKING:
+    from .blueprint import Blueprint
 
 ENVIRONMENT = {
     "HOME": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LOGNAME": "cupel",
@@ -46,6 +48,7 @@ _MESSAGE_BYTES = 256
 _MAXIMUM_DESCRIPTORS = 16
 _STANDING = struct.Struct(">Bq")
 _INTEGER = struct.Struct("i")
+_TIME = struct.Struct(">q")
 _ROOM_BYTES = CMSG_SPACE(4 * _MAXIMUM_DESCRIPTORS)
 # Plain numbers, and the C classes behind `signal` and `socket`: theirs in Python make enums of what they return,
 # and each object that a cell's process touches costs it a copied page.
@@ -69,6 +72,11 @@ class Status(NamedTuple):
     def unpack(cls, message: bytes) -> "Status":
         """Reads what follows ENDED."""
         return cls(*_STATUS.unpack(message))
+
+
+def built(message: bytes) -> int:
+    """Reads what follows BUILT: when the cell's first process was there, by `now_us`."""
+    return int(_TIME.unpack(message)[0])
 
 
 class Footprint(NamedTuple):
@@ -97,13 +105,14 @@ def live(
         filter_program: The system-call filter, ready to install; None without.
         zygote: What the zygote occupied when it forked this process.
     """
-    control = RawSocket(fileno=control_fd)
+    forked_us = now_us()
+    control = _socket.socket(fileno=control_fd)
     # How the agent ends a cell: from here, so that what the sample used is still counted.
     _signal.signal(_SIGTERM, lambda *_: _kill_all(blueprint))
     try:
         work = _build(folder, disk_bytes, blueprint)
         place = os.open(work, os.O_PATH | os.O_DIRECTORY)
-        control.sendmsg([BUILT], [(SOL_SOCKET, SCM_RIGHTS, _INTEGER.pack(place))])
+        control.sendmsg([BUILT, _TIME.pack(forked_us)], [(SOL_SOCKET, SCM_RIGHTS, _INTEGER.pack(place))])
         os.close(place)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         while True:
@@ -126,16 +135,14 @@ def live(
                 return
             user_us = int((after.ru_utime - before.ru_utime) * 1e6)
             system_us = int((after.ru_stime - before.ru_stime) * 1e6)
-            control.send(
-                ENDED + _STATUS.pack(status, user_us, system_us, after.ru_maxrss, started_us, now_us())
-            )
+            control.send(ENDED + _STATUS.pack(status, user_us, system_us, after.ru_maxrss, started_us, now_us()))
             standing.close()
             before = after
     except OSError as error:
         control.send(FAILED + str(error).encode("utf-8", "replace")[:200])
 
 
-def receive_descriptors(control: RawSocket) -> List[int]:
+def receive_descriptors(control: _socket.socket) -> List[int]:
     """Waits for a message and returns the descriptors it brings; none at the end."""
     _, ancillary, _, _ = control.recvmsg(_MESSAGE_BYTES, _ROOM_BYTES)
     return [number for _, _, payload in ancillary for (number,) in _INTEGER.iter_unpack(payload)]
@@ -144,7 +151,7 @@ def receive_descriptors(control: RawSocket) -> List[int]:
 def _build(folder: str, disk_bytes: int, blueprint: Blueprint) -> str:
     if blueprint.namespaces:
         namespaces.enter(blueprint.outer_ids)
-        root.enter_cell(disk_bytes, blueprint.own_proc, blueprint.links)
+        root.enter_cell(disk_bytes, blueprint.links, own_proc=blueprint.own_proc)
         return root.WORK
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _SIGKILL)
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -211,9 +218,7 @@ def _become_sample(
             os.write(descriptor, b"0")  # joins a cgroup
         if blueprint.own_proc:
             _set_out_of_memory_score(b"1000")
-        for number, descriptor in enumerate(
-            [fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in descriptors[1:5]]
-        ):
+        for number, descriptor in enumerate([fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in descriptors[1:5]]):
             os.dup2(descriptor, number, inheritable=number < _CHANNEL)
         syscalls.close_range(_CHANNEL + 1, 0xFFFFFFFF)
         os.chdir(work)

@@ -42,9 +42,7 @@ def printed(facts: Dict[str, Any]) -> Any:
         ValueError: It did not end well.
     """
     if facts.get("exit_code") != 0 or facts.get("limit"):
-        shown = {
-            name: facts.get(name) for name in ("exit_code", "exit_signal", "limit", "error", "sandbox_fault")
-        }
+        shown = {name: facts.get(name) for name in ("exit_code", "exit_signal", "limit", "error", "sandbox_fault")}
         raise ValueError("a program of the agent's own failed in its cell: %s" % json.dumps(shown)[:2000])
     return json.loads(protocol.unb64(facts["stdout"]["head_b64"]))
 

@@ -17,12 +17,7 @@ _MAXIMUM_PARTS = 32
 
 def _parts(path: str) -> List[str]:
     parts = path.split("/")
-    if (
-        not path
-        or "\0" in path
-        or len(parts) > _MAXIMUM_PARTS
-        or any(part in ("", ".", "..") for part in parts)
-    ):
+    if not path or "\0" in path or len(parts) > _MAXIMUM_PARTS or any(part in ("", ".", "..") for part in parts):
         raise OSError(22, "not a relative path within the working directory", path)
     return parts
 
@@ -42,7 +37,10 @@ def place(entries: Sequence[Dict[str, Any]], work: str) -> None:
 
 
 def collect(paths: Sequence[str], place: int, room_bytes: int) -> List[Dict[str, Any]]:
-    """Reads files below the working directory, of which `place` is a descriptor; leaves out what is absent, not a regular file, or beyond the room."""
+    """Reads files below the working directory, of which `place` is a descriptor.
+
+    What is absent, not a regular file, or beyond the room is left out.
+    """
     found = []
     for path in paths:
         try:

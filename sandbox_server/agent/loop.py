@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import sys
 import time
-from typing import Any, Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 
 from . import digest, errands, protocol, tree, zygote
 from .started import Finish, StartedCell
 from .walls import cgroup, probe
 from .walls.limits import PROCESS_HEADROOM
-from .worker import Worker
+
+if TYPE_CHECKING:
+    import socket
+
+    from .worker import Worker
 
 _PROFILE_NONE, _PROFILE_STANDARD = "none", "standard"
 # What small programs import. Each page of a zygote's memory costs every cell: with all of _STANDARD a fork and its
 # end take 0.3 ms more.
 _LEAN = (
-    "bisect", "collections", "copy", "datetime", "decimal", "functools", "hashlib", "heapq", "itertools", "json", "math",
-    "operator", "random", "re", "string", "typing",
+    "bisect", "collections", "copy", "datetime", "decimal", "functools", "hashlib", "heapq", "itertools", "json",
+    "math", "operator", "random", "re", "string", "typing",
 )  # fmt: skip
 # What tests and longer programs import. Seen to survive a fork: none of them starts a thread.
 _STANDARD = (
@@ -154,17 +157,13 @@ class Agent:
         operation = message.get("op")
         if operation == "run":
             number = message["cell"]
-            self._run(
-                number, message["spec"], lambda facts: self._send({**facts, "op": "facts", "cell": number})
-            )
+            self._run(number, message["spec"], lambda facts: self._send({**facts, "op": "facts", "cell": number}))
         elif operation == "cancel":
             if message["cell"] in self._cells:
                 self._cells[message["cell"]].cancel()
         elif operation == "parse":
             number = message["cell"]
-            self._run(
-                number, errands.parse(message["source"]), lambda facts: self._send_parsed(number, facts)
-            )
+            self._run(number, errands.parse(message["source"]), lambda facts: self._send_parsed(number, facts))
         elif operation == "stop":
             self._stopping = True
 

@@ -57,7 +57,7 @@ def _run_walled(stream: protocol.Stream, hello: Dict[str, Any]) -> Optional[str]
         pid, user_namespace = worker.fork_with_namespaces()
         if pid == 0:
             os.close(told_read)
-            _be_walled(stream, hello, site, outer, user_namespace, told_write)
+            _be_walled(stream, hello, site, outer, told_write, user_namespace=user_namespace)
         os.close(told_write)
         told_write = -1
         with open(told_read, "rb", closefd=False) as file:
@@ -79,8 +79,9 @@ def _be_walled(
     hello: Dict[str, Any],
     site: worker.Site,
     outer: "tuple[int, int]",
-    user_namespace: bool,
     told: int,
+    *,
+    user_namespace: bool,
 ) -> NoReturn:
     code = 1
     try:

@@ -10,13 +10,15 @@ import signal
 import socket
 import struct
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from . import cell, protocol, stdio, tree, zygote
-from .blueprint import Blueprint
 from .files import collect
 from .supervisor import Run, memory_file
-from .walls import cgroup
+
+if TYPE_CHECKING:
+    from .blueprint import Blueprint
+    from .walls import cgroup
 
 Finish = Callable[[Dict[str, Any]], None]
 _MESSAGE_BYTES = 256
@@ -54,7 +56,7 @@ class StartedCell:
         self.pid = -1
         self.next_event = time.monotonic() + _BUILD_S
         self._received_us = cell.now_us()
-        self._built_us = self._first_start_us = -1
+        self._forked_us = self._first_start_us = -1
         self._spec = spec
         self._limits = spec["limits"]
         self._blueprint = blueprint
@@ -120,7 +122,7 @@ class StartedCell:
         self._loop.watch(run.stdout, select.POLLIN, lambda _: self._on_output(run, run.stdout))
         self._loop.watch(run.stderr, select.POLLIN, lambda _: self._on_output(run, run.stderr))
         self._loop.watch(run.channel.fileno(), select.POLLIN, lambda events: self._on_channel(run, events))
-        if self._built_us >= 0:
+        if self._forked_us >= 0:
             self._start_clock()
 
     def _start_clock(self) -> None:
@@ -153,7 +155,7 @@ class StartedCell:
         message, ancillary, _, _ = self._control.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(4))
         what, rest = message[:1], message[1:]
         if what == cell.BUILT:
-            self._built_us = cell.now_us()
+            self._forked_us = cell.built(rest)
             self._place = struct.unpack("i", ancillary[0][2])[0]
             if not self._killed:
                 self._start_clock()
@@ -168,7 +170,7 @@ class StartedCell:
     def look(self) -> None:
         """Compares what the sample uses with its limits; called when `next_event` has come."""
         run = self._run
-        if self._killed or run is None or self._built_us < 0:
+        if self._killed or run is None or self._forked_us < 0:
             self._kill()
             return
         pids = tree.descendants(self.pid) if self.pid > 0 and self._blueprint.own_proc else []
@@ -191,7 +193,7 @@ class StartedCell:
 
     def _kill(self) -> None:
         assert self._zygote_control is not None
-        zygote.kill(self._zygote_control, self.number, at_once=self._killed or self._built_us < 0)
+        zygote.kill(self._zygote_control, self.number, at_once=self._killed or self._forked_us < 0)
         self._killed = True
         self.next_event = time.monotonic() + _END_S
 
@@ -235,7 +237,7 @@ class StartedCell:
         facts = self._final_facts(notice)
         facts["cancelled"] = self._cancelled
         facts["timeline"] = {
-            "forked_us": self._built_us - self._received_us if self._built_us >= 0 else -1,
+            "forked_us": self._forked_us - self._received_us if self._forked_us >= 0 else -1,
             "started_us": self._first_start_us - self._received_us if self._first_start_us >= 0 else -1,
             "ended_us": ended_us - self._received_us,
         }
@@ -248,7 +250,7 @@ class StartedCell:
         while self._control.fileno() >= 0 and self._more_to_hear():
             self._on_control(select.POLLIN)
         run, self._run = self._run, None
-        if run is not None and self._killed and notice is not None and self._built_us >= 0:
+        if run is not None and self._killed and notice is not None and self._forked_us >= 0:
             # Killed for a limit: what the kernel counted for all of the cell stands for the sample.
             status = cell.Status(signal.SIGKILL, notice.user_us, notice.system_us, notice.peak_kib, -1, -1)
             self._facts = self._facts_of(run, status)
@@ -259,7 +261,7 @@ class StartedCell:
         if self._facts is None or self._failure:
             if self._cancelled:
                 return {}
-            reason = "CELL_NOT_BUILT" if self._failure or self._built_us < 0 else "CELL_LOST"
+            reason = "CELL_NOT_BUILT" if self._failure or self._forked_us < 0 else "CELL_LOST"
             message = self._failure or "the cell ended without a word; the worker's log may have more"
             return {"sandbox_fault": {"reason": reason, "message": message}}
         return self._cases.facts(self._facts) if self._cases is not None else self._facts
@@ -279,9 +281,7 @@ class StartedCell:
                 os.close(descriptor)
         if not self._blueprint.namespaces:
             folder = os.path.join(self._blueprint.private_folder, "cell%d" % self.number)
-            shutil.rmtree(
-                folder, ignore_errors=True
-            )  # what a sample made undeletable goes with the worker's folder
+            shutil.rmtree(folder, ignore_errors=True)  # what a sample made undeletable goes with the worker's folder
 
 
 def _add_counts(group: cgroup.Group, facts: Dict[str, Any]) -> None:

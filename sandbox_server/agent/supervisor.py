@@ -12,13 +12,15 @@ import signal
 import socket
 import time
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional, Sequence
 
-from . import cell, protocol, tree
-from .blueprint import Blueprint
+from . import cell, tree
 from .capture import Capture
 from .harness.report import ReportReader
 from .walls import cgroup
+
+if TYPE_CHECKING:
+    from .blueprint import Blueprint
 
 # Nothing is looked at before FIRST_LOOK_S, so short samples cost nothing; a cell without a cgroup is looked at more
 # often, since nobody else bounds its memory.
@@ -152,9 +154,7 @@ class Run:
         if self.limit is None and self._end is None:
             self.limit = limit
 
-    def look(
-        self, pids: Sequence[int], reaped_cpu_s: float, zygote_bytes: int, place: int, memory_events: int
-    ) -> None:
+    def look(self, pids: Sequence[int], reaped_cpu_s: float, zygote_bytes: int, place: int, memory_events: int) -> None:
         """Compares what the sample uses with its limits, and sets `limit` when one is reached.
 
         Args:
@@ -184,9 +184,7 @@ class Run:
         elif disk_bytes > self._limits["disk_bytes"]:  # only where no file system of its own bounds it
             self._trip("disk")
         cpu_left_s = (self._limits["cpu_s"] - cpu_s) / _CORES
-        self._next_look = now + max(
-            _SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s)
-        )
+        self._next_look = now + max(_SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s))
         if now >= self._deadline:
             self._extend_or_trip(pids)
         self._arm()

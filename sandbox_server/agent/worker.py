@@ -61,11 +61,7 @@ def prepare(hello: Dict[str, Any], *, weak: bool) -> Site:
     """Makes what needs the first privileges: cgroups, and the folder that the weak way needs."""
     owner = _UNPRIVILEGED if _can_step_down(weak=weak) else None
     cgroups, why = (None, "turned off") if hello.get("cgroup") == "off" else cgroup.prepare(owner)
-    detail = (
-        "cgroup version %d" % cgroups.version
-        if cgroups
-        else "added up by the supervisor every 10 ms: %s" % why
-    )
+    detail = "cgroup version %d" % cgroups.version if cgroups else "added up by the supervisor every 10 ms: %s" % why
     folder = tempfile.mkdtemp(prefix="cupel-") if weak else ""
     if folder and owner:
         os.chown(folder, *owner)
@@ -197,7 +193,7 @@ def _nested_proc_allowed(ids: Tuple[int, int]) -> bool:
             code = 1
             try:
                 namespaces.enter(ids)
-                root.enter_cell(1 << 20, own_proc=True, links=())
+                root.enter_cell(1 << 20, (), own_proc=True)
                 code = 0
             except OSError as error:
                 sys.stderr.write("no /proc for cells: %s\n" % error)

@@ -7,7 +7,7 @@ a sample could have written.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed leaves the C module out
 import gc
 import importlib
 import os
@@ -17,16 +17,16 @@ import socket
 import struct
 import sys
 import traceback
-from typing import Any, Dict, NamedTuple, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, NoReturn, Optional, Sequence
 
 from . import cell, tree
-from .blueprint import Blueprint
 from .walls import namespaces, seccomp, syscalls
 
+if TYPE_CHECKING:
+    from .blueprint import Blueprint
+
 _REQUEST = struct.Struct(">cqq")  # FORK, END or KILL, number of the cell, size of its file system in bytes
-_NOTICE = struct.Struct(
-    ">cqqqqq"
-)  # FORKED or ENDED, number, pid or wait status, user and system us, peak KiB
+_NOTICE = struct.Struct(">cqqqqq")  # FORKED or ENDED, number, pid or wait status, user and system us, peak KiB
 _FORK, _END, _KILL = b"F", b"T", b"K"
 _FORKED, _ENDED = b"F", b"E"
 _SIGCHLD = int(signal.SIGCHLD)
@@ -102,16 +102,12 @@ def _preload(modules: Sequence[str]) -> None:
     for name in modules:
         try:
             importlib.import_module(name)
-        except (
-            Exception
-        ) as error:  # a profile is an optimisation: a sample that needs the module says so itself
+        except Exception as error:  # a profile is an optimisation: a sample that needs the module says so itself
             sys.stderr.write("preload of %s failed: %s\n" % (name, error))
             sys.stderr.flush()
 
 
-def _serve(
-    control: socket.socket, modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]
-) -> NoReturn:
+def _serve(control: socket.socket, modules: Sequence[str], blueprint: Blueprint, keep: Sequence[int]) -> NoReturn:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
@@ -123,9 +119,7 @@ def _serve(
     os.environ.update({**inherited, **cell.ENVIRONMENT})
     os.umask(0o022)
     _preload(modules)
-    filter_program, _memory = (
-        seccomp.compiled(sampled=not blueprint.cgroups) if blueprint.seccomp else (None, None)
-    )
+    filter_program, _memory = seccomp.compiled(sampled=not blueprint.cgroups) if blueprint.seccomp else (None, None)
     gc.collect()
     gc.disable()  # a collection in the zygote would touch, and so copy, every page shared with cells
     gc.freeze()

@@ -48,8 +48,7 @@ class Group:
         """Returns descriptors; a process that writes "0" to each is in the group. The caller closes them."""
         flags = os.O_WRONLY | os.O_CLOEXEC
         return [
-            os.open(self._name + "/cgroup.procs", flags, dir_fd=folder)
-            for folder in self._cgroups.folders.values()
+            os.open(self._name + "/cgroup.procs", flags, dir_fd=folder) for folder in self._cgroups.folders.values()
         ]
 
     def open_events(self) -> int:

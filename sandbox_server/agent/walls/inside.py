@@ -3,15 +3,18 @@
 Tries what a hostile sample would try, and prints what happened as one JSON object. Not imported by anything.
 """
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import json
 import os
 import resource
 import socket
+from typing import Any, Callable, Dict, List
 
 
-def attempt(call, *arguments):
+def attempt(call: Callable[..., object], *arguments: Any) -> str:
     """Returns the name of the error that a call raises, or "" if it succeeds."""
     try:
         call(*arguments)
@@ -20,7 +23,7 @@ def attempt(call, *arguments):
     return ""
 
 
-def libc(name, *arguments):
+def libc(name: str, *arguments: Any) -> str:
     """Calls a libc function that returns -1 on failure; returns the name of the error, or ""."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, name)(*arguments) == -1:
@@ -28,16 +31,17 @@ def libc(name, *arguments):
     return ""
 
 
-def status():
+def status() -> Dict[str, str]:
     """Returns the fields of /proc/self/status, none if it cannot be read."""
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
-            return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            fields = (line.rstrip("\n").partition(":\t") for line in file)
+            return {name: value for name, _, value in fields}
     except OSError:
         return {}
 
 
-def namespaces():
+def namespaces() -> Dict[str, int]:
     """Returns the inode number of each namespace that can be read."""
     found = {}
     for name in ("user", "pid", "mnt", "net", "ipc", "uts"):
@@ -48,20 +52,20 @@ def namespaces():
     return found
 
 
-def write_to(path):
+def write_to(path: str) -> None:
     """Tries to make a file."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
     os.unlink(path)
 
 
-def connect_out():
+def connect_out() -> None:
     """Tries to reach an address that belongs to nobody (RFC 5737)."""
     with socket.socket() as client:
         client.settimeout(0.2)
         client.connect(("192.0.2.1", 9))
 
 
-def open_descriptors():
+def open_descriptors() -> List[int]:
     """Returns which of the first 256 descriptors are open."""
     return [number for number in range(256) if attempt(os.fstat, number) == ""]
 

@@ -40,8 +40,6 @@ def apply(limits: Dict[str, Any], baseline_bytes: int, *, own_user_namespace: bo
 def _set(kind: int, soft: int, hard: int = -1) -> None:
     hard = soft if hard < 0 else hard
     _, ceiling = resource.getrlimit(kind)
-    if (
-        ceiling != resource.RLIM_INFINITY
-    ):  # "not allowed to raise maximum limit": a smaller one stands already
+    if ceiling != resource.RLIM_INFINITY:  # "not allowed to raise maximum limit": a smaller one stands already
         soft, hard = min(soft, ceiling), min(hard, ceiling)
     resource.setrlimit(kind, (soft, hard))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import os
 import signal
 import struct
 import time
-from _socket import socket as RawSocket
 from socket import AF_INET, SOCK_DGRAM, sethostname
 from typing import Tuple
 
@@ -56,7 +56,7 @@ def enter(outer: Tuple[int, int]) -> None:
 
 def _raise_loopback() -> None:
     # The C class: the one in Python looks up three enums on its way, which costs a cell twenty copied pages.
-    control = RawSocket(_AF_INET, _SOCK_DGRAM)
+    control = _socket.socket(_AF_INET, _SOCK_DGRAM)
     fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, _LOOPBACK_UP)
     control.close()
 

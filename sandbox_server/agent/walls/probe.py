@@ -58,8 +58,7 @@ def judge(
         Wall(
             "private_filesystem",
             walls[2].standing and closed and bounded,
-            "room for %d bytes; writing elsewhere: %s"
-            % (seen["disk_bytes"], seen["write_root"] or "succeeded"),
+            "room for %d bytes; writing elsewhere: %s" % (seen["disk_bytes"], seen["write_root"] or "succeeded"),
         )
     )
     alone = seen["proc_is_there"] and len(seen["processes"]) <= 2 and walls[1].standing
@@ -77,12 +76,8 @@ def judge(
     walls.append(_from_status("no_capabilities", seen["capabilities"], 0))
     walls.append(_from_status("no_new_privileges", seen["no_new_privs"], "1"))
     limited = seen["core_limit"] == 0 and seen["file_limit"] <= limits["open_files"] and seen["session"]
-    walls.append(
-        Wall("resource_limits", limited, "open files %d, core %d" % (seen["file_limit"], seen["core_limit"]))
-    )
-    walls.append(
-        Wall("closed_descriptors", set(seen["descriptors"]) <= {0, 1, 2, 3}, "open: %s" % seen["descriptors"])
-    )
+    walls.append(Wall("resource_limits", limited, "open files %d, core %d" % (seen["file_limit"], seen["core_limit"])))
+    walls.append(Wall("closed_descriptors", set(seen["descriptors"]) <= {0, 1, 2, 3}, "open: %s" % seen["descriptors"]))
     walls.append(Wall("unprivileged_user", outer_uid != 0, "uid %d outside the cell" % outer_uid))
     walls.append(memory)
     return walls
@@ -91,9 +86,7 @@ def judge(
 def _namespace(seen: Dict[str, Any], own: Dict[str, int], short: str, name: str) -> Wall:
     inside = seen["namespaces"].get(short)
     if inside is not None:
-        return Wall(
-            name, inside != own[short], "its own" if inside != own[short] else "shared with the worker"
-        )
+        return Wall(name, inside != own[short], "its own" if inside != own[short] else "shared with the worker")
     # Without a /proc the numbers cannot be read; what they would cause can.
     effects = {"user": seen["uid"] == 1000, "pid": seen["parent"] == 1, "net": seen["interfaces"] == ["lo"],
                "uts": seen["hostname"] == "cell"}  # fmt: skip

@@ -43,9 +43,7 @@ def interpreter_paths() -> List[str]:
     """Returns the directories that this interpreter needs, without what only a checkout adds to sys.path."""
     paths = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
     paths += [
-        path
-        for name, path in sysconfig.get_paths().items()
-        if name in ("stdlib", "platstdlib", "purelib", "platlib")
+        path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "platstdlib", "purelib", "platlib")
     ]
     paths += [path for path in sys.path if "-packages" in os.path.basename(path.rstrip("/"))]
     executable = os.path.realpath(sys.executable)
@@ -66,7 +64,7 @@ def _covered(path: str, others: Sequence[str]) -> bool:
     return any(path == other or path.startswith(other.rstrip("/") + "/") for other in others)
 
 
-def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> "tuple[bool, Tuple[Link, ...]]":
+def build(visible: Sequence[str], hidden: Sequence[str], *, fresh_proc: bool) -> "tuple[bool, Tuple[Link, ...]]":
     """Makes the calling process's mount namespace into the worker's root.
 
     Returns whether /proc is its own, and what must be shown again wherever a cell's own places cover it: an
@@ -81,9 +79,7 @@ def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> "t
         OSError: A mount was refused.
     """
     shown = outermost([*_SYSTEM, *_CONFIGURATION, *interpreter_paths(), *visible])
-    stage = next(
-        path for path in _STAGES if os.path.isdir(path) and not any(_covered(one, [path]) for one in shown)
-    )
+    stage = next(path for path in _STAGES if os.path.isdir(path) and not any(_covered(one, [path]) for one in shown))
     syscalls.mount("none", "/", None, MS_REC | MS_PRIVATE)
     syscalls.mount("cupel", stage, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m")
     for path in ("/dev", "/dev/shm", "/etc", "/proc", "/run", "/var", _CELL, _KEPT, "/tmp", "/.old"):
@@ -98,7 +94,7 @@ def build(visible: Sequence[str], hidden: Sequence[str], fresh_proc: bool) -> "t
         syscalls.mount("/dev/" + name, stage + "/dev/" + name, None, MS_BIND)
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(target, stage + "/dev/" + name)
-    links = []
+    links: List[Link] = []
     for path in shown:
         if _covered(path, _COVERED):
             links.append(("%s/%d" % (_KEPT, len(links)), path))
@@ -139,11 +135,7 @@ def _show(path: str, stage: str) -> None:
         os.makedirs(os.path.dirname(stage + path), exist_ok=True)
         os.symlink(os.readlink(path), stage + path)
         resolved = os.path.realpath(path)
-        if (
-            not _covered(resolved, list(_SYSTEM))
-            and os.path.exists(resolved)
-            and not os.path.lexists(stage + resolved)
-        ):
+        if not _covered(resolved, list(_SYSTEM)) and os.path.exists(resolved) and not os.path.lexists(stage + resolved):
             _bind(resolved, stage + resolved)
         return
     _bind(path, stage + path)
@@ -171,7 +163,7 @@ def _mount_proc(target: str) -> bool:
     return True
 
 
-def enter_cell(disk_bytes: int, own_proc: bool, links: Sequence[Link]) -> None:
+def enter_cell(disk_bytes: int, links: Sequence[Link], *, own_proc: bool) -> None:
     """Gives the calling process, alone in its mount namespace, the writable places of a cell.
 
     One tmpfs, so one limit, is what /tmp, /dev/shm and the working directory share.

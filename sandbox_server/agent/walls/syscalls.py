@@ -97,9 +97,7 @@ def clone(flags: int) -> int:
     of copied pages. They exist for threads that are gone and for locks that these had held: the caller must have one
     thread only, and seed its own random generators.
     """
-    pid = int(
-        _libc_with_gil.syscall(_SYS["clone"], ctypes.c_ulong(flags | 17), None, None, None, None)
-    )  # SIGCHLD
+    pid = int(_libc_with_gil.syscall(_SYS["clone"], ctypes.c_ulong(flags | 17), None, None, None, None))  # SIGCHLD
     if pid < 0:
         _fail("clone")
     return pid
