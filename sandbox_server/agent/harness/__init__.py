@@ -63,7 +63,7 @@ def _leave(code: int) -> NoReturn:
                 try:
                     pristine.block_signals()
                     pristine.exit_now(code)
-                except BaseException:  # noqa: PERF203, S112  # raised by a handler; nobody is left to hear it
+                except BaseException:  # noqa: S112  # raised by a handler; nobody is left to hear it
                     continue
         except BaseException:  # noqa: S112  # raised while the inner one was handled
             continue

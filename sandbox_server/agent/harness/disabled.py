@@ -17,8 +17,6 @@ from typing import Any, FrozenSet, List, Optional, Sequence
 # What HumanEval's guard patches: imported here, once, rather than for every sample.
 _PRELOADED = (shutil, subprocess)
 _LIBRARY = os.path.dirname(os.__file__)
-
-
 # What was replaced is kept: to free a function in a forked process copies every memory page it has parts in.
 _kept: List[Any] = []
 

@@ -7,6 +7,7 @@ looks, or changed in C, it does not see. It is evidence, not a verdict.
 from __future__ import annotations
 
 import builtins
+import dis
 import sys
 import unittest
 import unittest.case
@@ -46,6 +47,8 @@ _FREE = frozenset({"maxDiff", "longMessage", "__doc__", "__annotations__", "__an
 _HOOKED = ("unittest", "builtins", "sys")
 # Builtins that statements and unittest use, whatever names the tests use.
 _STATEMENTS = ("__build_class__", "__import__", "getattr", "isinstance", "issubclass", "len", "repr", "type")
+
+_READS = ("LOAD_NAME", "LOAD_GLOBAL")
 
 _MISSING = object()
 
@@ -114,7 +117,7 @@ class Snapshot:
         yield from self._changed_hooks()
 
     def _changed_hooks(self) -> Iterator[str]:
-        if (pristine.get_trace(), pristine.get_profile()) != self._hooks:
+        if _differs((pristine.get_trace(), pristine.get_profile()), self._hooks):
             yield "sys.settrace or sys.setprofile"
         for name, module in self._registered:
             if sys.modules.get(name) is not module:
@@ -135,28 +138,27 @@ class Snapshot:
 
 
 def used_builtins(codes: Iterable[CodeType]) -> List[str]:
-    """Returns the builtins that code uses by name, sorted."""
-    used: Set[str] = set()
-    for code in codes:
-        used.update(_global_names(code))
-    return sorted(name for name in used if name in pristine.BUILTINS and not name.startswith("__"))
+    """Returns the builtins whose names code mentions, as variables or as attributes."""
+    return sorted(name for name in set().union(*map(_names, codes)) if name in pristine.BUILTINS)
 
 
-def shadowed(names: Iterable[str], namespace: Mapping[str, Any]) -> List[str]:
-    """Returns those of some builtins whose names the solution gave to something else.
+def shadowed(codes: Sequence[CodeType], used: Iterable[str], namespace: Mapping[str, Any]) -> List[str]:
+    """Returns the builtins that tests use by a name which the solution gave to something else.
 
     `abs = lambda value: 0` beside a solution makes `abs(wrong - right) < 0.1` true. What a library itself has
     by that name (`from math import pow`) is not counted.
 
     Args:
-        names: The builtins that the tests use.
+        codes: The code of the tests.
+        used: What `used_builtins` says of it.
         namespace: What the tests will find, before they are executed.
     """
+    suspects = [name for name in used if name in namespace and not name.startswith("__")]
     return [
         name
-        for name in names
-        if name in namespace
+        for name in suspects
         if namespace[name] is not pristine.BUILTINS[name] and not _is_of_a_library(name, namespace[name])
+        if any(_reads(code, name) for code in codes)
     ]  # fmt: skip
 
 
@@ -168,11 +170,30 @@ def _is_of_a_library(name: str, value: Any) -> bool:
         return False  # an object of the sample that will not be asked
 
 
-def _global_names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+def _names(code: CodeType) -> Set[str]:
+    names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _global_names(constant)
+            names |= _names(constant)
+    return names
+
+
+def _reads(code: CodeType, name: str) -> bool:
+    """Whether a module's code reads a global of this name and does not itself define it."""
+    try:
+        if any(one.opname == "STORE_NAME" and one.argval == name for one in dis.get_instructions(code)):
+            return False
+        return _reads_global(code, name)
+    except BaseException:
+        return True  # the sample broke `dis`, or what it needs
+
+
+def _reads_global(code: CodeType, name: str) -> bool:
+    if name not in _names(code):
+        return False
+    if any(one.opname in _READS and one.argval == name for one in dis.get_instructions(code)):
+        return True
+    return any(isinstance(part, CodeType) and _reads_global(part, name) for part in code.co_consts)
 
 
 def _own_parts(module: ModuleType) -> Dict[str, Any]:

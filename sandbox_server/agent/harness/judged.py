@@ -68,9 +68,7 @@ class Tests(NamedTuple):
     sources: Dict[str, str]
 
 
-def load(
-    program: Dict[str, Any], namespace: Dict[str, Any], filename: str, module: Optional[ModuleType]
-) -> Loaded:
+def load(program: Dict[str, Any], namespace: Dict[str, Any], filename: str, module: Optional[ModuleType]) -> Loaded:
     """Executes a solution.
 
     Raises:
@@ -127,16 +125,15 @@ def compile_tests(loaded: Loaded, sources: Sequence[str], report: Report) -> Lis
         except BaseException as error:
             fail(loaded, report, faults.describe(error, lines, "syntax"))
         tests.append(Tests(code, lines))
-    used = used_builtins([one.code for one in tests])
+    codes = [one.code for one in tests]
+    used = used_builtins(codes)
     if loaded.module is None:
         loaded.snapshot.watch_only(used)
     words = loaded.snapshot.changes("after loading")
     if loaded.namespace.get("__builtins__") is not loaded.builtins:
         words.append("after loading: __builtins__ of the module")
-    hidden = [name for name in shadowed(used, loaded.namespace) if name != loaded.entry_point]
-    words += [
-        "after loading: the solution shadows builtins.%s, which the tests use" % name for name in hidden
-    ]
+    hidden = [name for name in shadowed(codes, used, loaded.namespace) if name != loaded.entry_point]
+    words += ["after loading: the solution shadows builtins.%s, which the tests use" % name for name in hidden]
     report.integrity(words)
     return tests
 

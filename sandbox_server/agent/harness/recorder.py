@@ -123,19 +123,13 @@ class Recorder(unittest.TestResult):
             kept = len(self.failures) + len(self.errors)
         except BaseException:
             kept = 0  # the lists were replaced by something that is none
-        return (
-            ["TestResult: %d failures were removed from it" % (self._issues - kept)]
-            if kept < self._issues
-            else []
-        )
+        return ["TestResult: %d failures were removed from it" % (self._issues - kept)] if kept < self._issues else []
 
     def _exc_info_to_string(self, err: _Error, test: Any) -> str:  # noqa: ARG002  # unittest's signature
         """Leaves out the text: it may be huge, and `_add` puts a bounded one into the report."""
         return ""
 
-    def _add(
-        self, test: Any, status: str, err: Optional[_Error] = None, subtest: Any = None, reason: str = ""
-    ) -> None:
+    def _add(self, test: Any, status: str, err: Optional[_Error] = None, subtest: Any = None, reason: str = "") -> None:
         self._event_count += 1
         if self._events is not None and len(self._events) >= _KEPT_EVENTS:
             kept_worst = max(_RANKS[event[0]] for event in self._events)

@@ -147,10 +147,7 @@ class ReportReader:
         elif body == {"tests"} or (body == {"tests", "more"} and message["more"] is True):
             self._take_plan(message["tests"], last="more" not in body)
         elif body == {"integrity"}:
-            words = [
-                _text(word, _WORD_CHARACTERS, "integrity")
-                for word in _list(message["integrity"], "integrity")
-            ]
+            words = [_text(word, _WORD_CHARACTERS, "integrity") for word in _list(message["integrity"], "integrity")]
             self.integrity.extend(words[: MAXIMUM_INTEGRITY - len(self.integrity)])
         elif body == {"error"}:
             self.error = _error(message["error"])

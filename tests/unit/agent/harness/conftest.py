@@ -154,9 +154,7 @@ class Harness:
         }
         return self.run("unittest", program, {"source": test, "class_name": "TestCases"}, prepare=prepare)
 
-    def function_check(
-        self, solution: str, check: str = "", assertions: tuple[str, ...] = (), **more: Any
-    ) -> Ran:
+    def function_check(self, solution: str, check: str = "", assertions: tuple[str, ...] = (), **more: Any) -> Ran:
         """Runs a `function_check` sample."""
         program = {"solution": solution, "entry_point": "f", "disabled_names": [], **more}
         return self.run("function_check", program, {"check": check, "assertions": list(assertions)})

@@ -67,11 +67,7 @@ def test_1_raising_skip_test(child: Harness) -> None:
 )
 def test_2_and_3_objects_that_equal_everything_are_not_for_this_layer(child: Harness, returned: str) -> None:
     solution = (
-        "class Yes:\n"
-        "    def __eq__(self, other): return True\n"
-        "    __hash__ = None\n"
-        "def task_func(x):\n"
-        "    return %s\n"
+        "class Yes:\n    def __eq__(self, other): return True\n    __hash__ = None\ndef task_func(x):\n    return %s\n"
     )
     assert clean_pass(attack(child, solution % returned))
 
@@ -101,11 +97,7 @@ _PATCHES = {
         "TestLoader.loadTestsFromTestCase",
     ),
     "6 a loader in its place": (
-        (
-            "class L:\n"
-            "    def loadTestsFromTestCase(self, case): return unittest.TestSuite()\n"
-            "unittest.TestLoader = L\n"
-        ),
+        ("class L:\n    def loadTestsFromTestCase(self, case): return unittest.TestSuite()\nunittest.TestLoader = L\n"),
         "unittest.TestLoader",
     ),
     "7 a class without test names": (
@@ -280,9 +272,7 @@ def test_a_mock_that_was_patched_is_seen_where_mock_was_there_before(child: Harn
         assert unittest.mock.patch
 
     solution = (
-        "import unittest.mock\n"
-        "unittest.mock.Mock.assert_called_once = lambda self: None\n"
-        "unittest.mock.patch = None\n"
+        "import unittest.mock\nunittest.mock.Mock.assert_called_once = lambda self: None\nunittest.mock.patch = None\n"
     )
     ran = child.unittest(solution + WRONG, TESTS, prepare=prepare)
     assert "after loading: unittest.mock.patch" in ran.reader.integrity
@@ -379,11 +369,7 @@ def test_25_closed_descriptors(child: Harness) -> None:
 
 def test_25_a_channel_that_was_replaced(child: Harness) -> None:
     solution = (
-        "import os, socket\n"
-        "a, b = socket.socketpair()\n"
-        "os.dup2(a.fileno(), 3)\n"
-        "b.close()\n"
-        "def task_func(x): return 2\n"
+        "import os, socket\na, b = socket.socketpair()\nos.dup2(a.fileno(), 3)\nb.close()\ndef task_func(x): return 2\n"
     )
     ran = attack(child, solution)
     assert ran.reader.stage == "loading"
@@ -414,9 +400,7 @@ def test_17_and_18_leaving_while_loading(
 ) -> None:
     for ran in (
         attack(child, f"import os, sys\n{leave}\n"),
-        child.function_check(
-            f"import os, sys\n{leave}\ndef f(x): return 2\n", "def check(c): assert c(1) == 2\n"
-        ),
+        child.function_check(f"import os, sys\n{leave}\ndef f(x): return 2\n", "def check(c): assert c(1) == 2\n"),
     ):
         assert (ran.reader.stage, ran.exit_code, ran.exit_signal) == (stage, code, signal_number)
         assert ran.reader.results == []
@@ -451,6 +435,42 @@ def test_16_what_libraries_and_tests_that_do_not_care_shadow_is_not(child: Harne
     assert clean_pass(child.function_check(solution, check))
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        (
+            "def check(candidate):\n"
+            "    assert candidate(1).bit_length() == 2 and [7].index(7) == 0 and {}.get('id') is None\n"
+        ),
+        "class C:\n    id = max = 7\ndef check(candidate):\n    assert C.max == C().id == 7\n",
+        (
+            "from math import pow as max\n"
+            "def id(x): return 3\n"
+            "def check(candidate):\n"
+            "    assert max(1, 1) == 1 and id(3) == 3\n"
+        ),
+    ],
+)
+def test_16_attributes_and_names_of_the_tests_own_are_not_shadowed(child: Harness, check: str) -> None:
+    solution = "id = max = index = 7\ndef f(x): return 2\n"
+    assert clean_pass(child.function_check(solution, check))
+
+
+def test_22_a_trace_function_that_equals_everything_is_seen(child: Harness) -> None:
+    solution = """
+        import sys
+        class Tracer:
+            def __eq__(self, other): return True
+            __hash__ = None
+            def __call__(self, *arguments): return None
+        sys.setprofile(Tracer())
+        def task_func(x):
+            return x + 1
+        """
+    ran = attack(child, solution)
+    assert "after loading: sys.settrace or sys.setprofile" in ran.reader.integrity
+
+
 def test_16_a_builtin_replaced_for_everybody_is_named(child: Harness) -> None:
     solution = "import builtins\nbuiltins.abs = lambda value: 0\ndef f(x): return 7\n"
     ran = child.function_check(solution, "def check(c):\n    assert abs(c(1) - 2) < 0.1\n")
@@ -459,9 +479,7 @@ def test_16_a_builtin_replaced_for_everybody_is_named(child: Harness) -> None:
 
 
 def test_22_a_check_of_the_solutions_own_does_not_survive(child: Harness) -> None:
-    ran = child.function_check(
-        "def f(x): return 1\ndef check(c): pass\n", "def check(c):\n    assert c(1) == 2\n"
-    )
+    ran = child.function_check("def f(x): return 1\ndef check(c): pass\n", "def check(c):\n    assert c(1) == 2\n")
     assert ran.statuses == {"check": "failed"}
 
 
@@ -496,9 +514,7 @@ sys.settrace(tracer)
         "import threading\nthreading.Thread(target=lambda: __import__('time').sleep(1000)).start()",
     ],
 )
-def test_24_and_26_disturbances_end_in_a_report_or_in_an_exit_that_is_no_pass(
-    child: Harness, trick: str
-) -> None:
+def test_24_and_26_disturbances_end_in_a_report_or_in_an_exit_that_is_no_pass(child: Harness, trick: str) -> None:
     ran = attack(child, trick + "\n" + WRONG)
     assert not clean_pass(ran)
     assert "passed" not in ran.statuses.values()

@@ -86,9 +86,7 @@ def test_an_entry_point_that_is_missing(child: Harness) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "check", ["x = 1\n", "raise ValueError('at the top')\n", "assert False, 'at the top'\n"]
-)
+@pytest.mark.parametrize("check", ["x = 1\n", "raise ValueError('at the top')\n", "assert False, 'at the top'\n"])
 def test_what_is_wrong_with_the_check_source_is_the_tests(child: Harness, check: str) -> None:
     ran = child.function_check(SOLUTION, check, ("assert f(1) == 2",))
     assert ran.statuses["check"] in {"failed", "error"}

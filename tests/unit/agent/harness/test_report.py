@@ -40,9 +40,7 @@ def send(reader: ReportReader, *bodies: dict[str, Any], nonce: str = NONCE, firs
 
 def test_an_honest_report_is_complete() -> None:
     reader = asked()
-    send(
-        reader, {"tests": ["test_a", "test_b"]}, {"result": result()}, {"result": result("test_b", "failed")}
-    )
+    send(reader, {"tests": ["test_a", "test_b"]}, {"result": result()}, {"result": result("test_b", "failed")})
     assert reader.stage == "testing"
     send(reader, {"done": True}, first=3)
     assert reader.facts() == {

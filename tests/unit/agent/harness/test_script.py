@@ -34,9 +34,7 @@ _ENDINGS = {
         "threading.Thread(target=work).start()\nprint('main')"
     ),
     "leaves a daemon thread": (
-        "import threading, time\n"
-        "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
-        "print('x')"
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\nprint('x')"
     ),
     "is the main module": (
         "import sys, __main__\n"
@@ -46,9 +44,7 @@ _ENDINGS = {
     "has a finalizer in its globals": "class C:\n    def __del__(self): print('gone')\nc = C()",
     "closes stdout": "import sys\nprint('x')\nsys.stdout.close()",
     "prints what it read undecoded": "import sys; sys.stdout.write(sys.stdin.readline())",
-    "pickles its own class": (
-        "import pickle\nclass C: pass\nprint(type(pickle.loads(pickle.dumps(C()))).__name__)"
-    ),
+    "pickles its own class": ("import pickle\nclass C: pass\nprint(type(pickle.loads(pickle.dumps(C()))).__name__)"),
     "looks at its streams": (
         "import sys\n"
         "for s in (sys.stdin, sys.stdout, sys.stderr):\n"
@@ -81,9 +77,7 @@ def test_a_script_ends_as_python_ends_it(child: Harness, source: str) -> None:
 def test_an_uncaught_exception_is_shown_and_reported(child: Harness) -> None:
     ran = child.script("import sys\n\ndef f(x):\n    return 1 / x\n\nf(0)\n")
     shown = ran.stderr.decode()
-    assert shown.startswith(
-        'Traceback (most recent call last):\n  File "main.py", line 6, in <module>\n    f(0)\n'
-    )
+    assert shown.startswith('Traceback (most recent call last):\n  File "main.py", line 6, in <module>\n    f(0)\n')
     assert shown.endswith("ZeroDivisionError: division by zero\n")
     assert "harness" not in shown
     assert ran.exit_code == 1
@@ -149,9 +143,7 @@ def test_arguments_and_files_beside_it(child: Harness) -> None:
 
 
 def test_standard_input_is_text_with_what_cannot_be_decoded_escaped(child: Harness) -> None:
-    ran = child.script(
-        "import sys\nprint(ascii(input()), ascii(sys.stdin.read()))", stdin=b"\xe2\x82\xac\xff\r\nrest"
-    )
+    ran = child.script("import sys\nprint(ascii(input()), ascii(sys.stdin.read()))", stdin=b"\xe2\x82\xac\xff\r\nrest")
     assert ran.stdout == b"'\\u20ac\\udcff' 'rest'\n"
 
 
@@ -183,7 +175,5 @@ def test_the_seed_reaches_numpy_where_it_is_loaded(child: Harness) -> None:
         np.random.seed(0)  # noqa: NPY002  # the very generator that is meant
 
     program = {"source": "import numpy\nprint(numpy.random.rand())", "arguments": []}
-    one, same, other = (
-        child.run("script", program, seed=seed, prepare=prepare).stdout for seed in (-5, -5, 6)
-    )
+    one, same, other = (child.run("script", program, seed=seed, prepare=prepare).stdout for seed in (-5, -5, 6))
     assert one == same != other

@@ -49,9 +49,7 @@ def test_each_test_is_planned_and_reported(child: Harness) -> None:
         '  File "__test__.py", line 11, in test_wrong\n    self.assertEqual(task_func(1), 3)\n'
         "AssertionError: 2 != 3\n"
     )
-    assert (
-        'File "__test__.py", line 2, in task_func\n    return x + 1\n' in ran.result("test_broken")["detail"]
-    )
+    assert 'File "__test__.py", line 2, in task_func\n    return x + 1\n' in ran.result("test_broken")["detail"]
 
 
 def test_the_other_fates_of_a_test(child: Harness) -> None:
@@ -402,11 +400,7 @@ def test_exceptions_that_cannot_be_shown(child: Harness) -> None:
 
 
 def test_many_subtests(child: Harness) -> None:
-    body = (
-        "def test_a(self):\n"
-        "    for n in range(3000):\n"
-        "        with self.subTest(n=n): self.assertEqual(n, -1)\n"
-    )
+    body = "def test_a(self):\n    for n in range(3000):\n        with self.subTest(n=n): self.assertEqual(n, -1)\n"
     ran = run(child, body)
     assert ran.statuses == {"test_a": "failed"}
     assert "and 2980 more" in ran.result("test_a")["detail"]
@@ -437,9 +431,7 @@ def test_a_forked_child_that_falls_through_reports_nothing(child: Harness) -> No
 
 def test_fake_clocks_do_not_reach_the_harness(child: Harness) -> None:
     solution = (
-        "import time\n"
-        "for name in ('time', 'perf_counter', 'monotonic'):\n"
-        "    setattr(time, name, lambda: -1e300)\n"
+        "import time\nfor name in ('time', 'perf_counter', 'monotonic'):\n    setattr(time, name, lambda: -1e300)\n"
     )
     ran = run(child, "def test_a(self): pass\n", solution)
     assert 0 <= ran.result("test_a")["seconds"] < 60
