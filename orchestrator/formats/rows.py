@@ -152,7 +152,10 @@ def _object(line: bytes, path: str, number: int) -> dict[str, object]:
         cut_off = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
         hint = "is the line cut off? Restore or remove it" if cut_off else "each line must be one JSON object"
         raise InputError(
-            f"is not JSON: {error.msg} at column {error.colno}; {hint}", file=path, line=number
+            # Some of json's messages end with the word that leads to the place.
+            f"is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}; {hint}",
+            file=path,
+            line=number,
         ) from None
     except RecursionError:
         raise InputError("is nested too deeply to be read; flatten it", file=path, line=number) from None
