@@ -85,9 +85,7 @@ def _is_readable(statement: ast.stmt) -> bool:
         is_test = statement.name.startswith(_TEST_PREFIX)
         return not is_test or all(_decorator(one) in _PLAIN_DECORATORS for one in statement.decorator_list)
     if isinstance(statement, ast.Assign | ast.AnnAssign):
-        return not _test_names(statement) or (
-            _is_single(statement) and isinstance(statement.value, _LITERALS)
-        )
+        return not _test_names(statement) or (_is_single(statement) and isinstance(statement.value, _LITERALS))
     if isinstance(statement, ast.ClassDef):
         return not statement.name.startswith(_TEST_PREFIX)
     return isinstance(statement, ast.Pass) or _is_text(statement)
@@ -191,9 +189,7 @@ def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _has(
-    node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, decorators: frozenset[str] | set[str]
-) -> bool:
+def _has(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, decorators: frozenset[str] | set[str]) -> bool:
     return any(_decorator(one) in decorators for one in node.decorator_list)
 
 

@@ -60,7 +60,7 @@ from sandbox_server.model import (
     Verdict,
 )
 from sandbox_server.verdict.tally import changed_by_sample, has_tests
-from sandbox_server.verdict.text import exception_type, last_line, size
+from sandbox_server.verdict.text import exception_type, last_line, raised_line, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,7 +230,7 @@ def _failing(evidence: Evidence) -> Decision | None:
         Verdict.PROCESS_LIMIT: f" after more than {evidence.limits.processes} processes were refused",
         Verdict.OUT_OF_MEMORY: f" for lack of memory (it has {size(evidence.limits.memory_bytes)})",
     }.get(verdict, "")
-    said = last_line(shown.detail)
+    said = _said(shown)
     count = len(evidence.tally.results)
     if count == 1:
         return verdict, f"{shown.test_id} failed{explained}: {said}"
@@ -252,7 +252,11 @@ def _of_result(result: TestResult, evidence: Evidence) -> Verdict:
         return Verdict.FAILED_ASSERTION
     if result.status is TestStatus.WRONG_OUTPUT:
         return Verdict.WRONG_OUTPUT
-    return _of_exception(exception_type(result.detail), evidence) or Verdict.RUNTIME_ERROR
+    return _of_exception(exception_type(_said(result)), evidence) or Verdict.RUNTIME_ERROR
+
+
+def _said(result: TestResult) -> str:
+    return raised_line(result.detail, result.message)
 
 
 def _undeclared(evidence: Evidence) -> Decision | None:

@@ -28,14 +28,31 @@ def scrub(text: str, maximum: int = EXPLANATION_CHARACTERS) -> str:
 
 
 def last_line(text: str) -> str:
-    """Returns the last line of a traceback that is not blank, scrubbed and cut: what was raised."""
+    """Returns the last line of a text that is not blank, scrubbed and cut: of a traceback, what was raised."""
     end = text[-4096:].rstrip()
     return scrub(re.split(r"[\r\n]", end)[-1], _QUOTED_CHARACTERS)
 
 
-def exception_type(text: str) -> str:
-    """Returns the name of the exception that a traceback ends with, without its module; may be empty."""
-    found = re.match(r"[\w.]+(?=:|$)", last_line(text))
+def raised_line(traceback: str, message: str) -> str:
+    """Returns the line of a traceback that names the exception, scrubbed and cut.
+
+    It is the last one, unless the exception's message has several lines, as those of assertions about lists have.
+
+    Args:
+        traceback: The traceback.
+        message: The exception's message, as far as it is known.
+    """
+    first = message.lstrip("\r\n").partition("\n")[0]
+    found = traceback.rfind(f": {first}") if first else -1
+    if found < 0:
+        return last_line(traceback)
+    start = traceback.rfind("\n", 0, found) + 1
+    return scrub(traceback[start:].partition("\n")[0], _QUOTED_CHARACTERS)
+
+
+def exception_type(line: str) -> str:
+    """Returns the name of the exception that a line names first, without its module; may be empty."""
+    found = re.match(r"[\w.]+(?=:|$)", line)
     return found.group().rpartition(".")[2] if found else ""
 
 

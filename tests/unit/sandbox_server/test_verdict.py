@@ -34,10 +34,7 @@ LIMITS = Limits(cpu_time=timedelta(seconds=2.5), disk_bytes=16 << 20, processes=
 
 UNITTEST = UnittestTask(
     "def task_func(): return 1",
-    "import unittest\n"
-    "class TestCases(unittest.TestCase):\n"
-    "    def test_a(self): pass\n"
-    "    def test_b(self): pass\n",
+    "import unittest\nclass TestCases(unittest.TestCase):\n    def test_a(self): pass\n    def test_b(self): pass\n",
 )
 CHECK = FunctionCheckTask("def f(): return 1", "f", "def check(candidate): pass")
 SCRIPT = ScriptTask("x = 1")
@@ -53,9 +50,7 @@ def error(name: str, message: str = "words", kind: str = "error") -> RaisedError
 def results(**statuses: TestStatus) -> dict[str, Any]:
     """Facts of a complete report; a test that failed says so as unittest does."""
     words = {FAILED: "Traceback ...\nAssertionError: 1 != 2\n", ERROR: "Traceback ...\nValueError: words\n"}
-    found = tuple(
-        TestResult(name, status, words.get(status, ""), message="words") for name, status in statuses.items()
-    )
+    found = tuple(TestResult(name, status, words.get(status, ""), message="words") for name, status in statuses.items())
     return {**DONE, "reported_tests": tuple(statuses), "results": found}
 
 
@@ -149,9 +144,7 @@ def test_the_first_row_that_applies_decides() -> None:
         (Limit.PROCESSES, Verdict.PROCESS_LIMIT, "7 processes", "fail"),
     ],
 )
-def test_a_limit_has_its_verdict_and_its_number(
-    limit: Limit, verdict: Verdict, words: str, unittest_word: str
-) -> None:
+def test_a_limit_has_its_verdict_and_its_number(limit: Limit, verdict: Verdict, words: str, unittest_word: str) -> None:
     facts = Facts(stage=Stage.LOADING, limit=limit, exit_signal=9)
     for task in (UNITTEST, CHECK, SCRIPT, STDIO):
         judgement = judged(task, facts)
@@ -277,9 +270,18 @@ def test_a_refused_resource_explains_a_script_that_failed() -> None:
     assert judged(SCRIPT, facts).verdict is Verdict.DISK_LIMIT
     facts = replace(facts, error=error("OSError"))
     assert judged(SCRIPT, facts).verdict is Verdict.DISK_LIMIT
-    assert (
-        judged(SCRIPT, replace(facts, error=error("ModuleNotFoundError"))).verdict is Verdict.IMPORT_MISSING
-    )
+    assert judged(SCRIPT, replace(facts, error=error("ModuleNotFoundError"))).verdict is Verdict.IMPORT_MISSING
+
+
+def test_a_message_of_many_lines_is_quoted_by_its_first() -> None:
+    message = "Lists differ: [1] != [2]\n\n- [1]\n+ [2]"
+    failing = TestResult("test_a", FAILED, f"Traceback ...\nAssertionError: {message}\n", message=message)
+    judgement = judged(UNITTEST, Facts(**DONE, results=(failing,), reported_tests=("test_a", "test_b")))
+    assert judgement.explanation == ("1 of 2 tests failed, such as test_a: AssertionError: Lists differ: [1] != [2]")
+    missing = "No module named 'x'\nhint: install it"
+    raising = replace(failing, status=ERROR, detail=f"...\nModuleNotFoundError: {missing}\n", message=missing)
+    facts = Facts(**DONE, results=(raising,), reported_tests=("test_a", "test_b"))
+    assert judged(UNITTEST, facts).verdict is Verdict.IMPORT_MISSING
 
 
 @pytest.mark.parametrize("order", ["test_a test_b", "test_b test_a"])
@@ -347,9 +349,7 @@ class TestCases(unittest.TestCase):
 
 
 def test_what_the_tests_ask_for_is_excused() -> None:
-    judgement = of_tests(
-        _ASKING, test_a=TestStatus.SKIPPED, test_b=TestStatus.EXPECTED_FAILURE, test_c=PASSED
-    )
+    judgement = of_tests(_ASKING, test_a=TestStatus.SKIPPED, test_b=TestStatus.EXPECTED_FAILURE, test_c=PASSED)
     assert (judgement.verdict, judgement.compat_status) == (Verdict.PASSED, "pass")
     assert judgement.strict_reasons == (
         "skipped, as the tests ask: test_a",
@@ -367,18 +367,14 @@ def test_what_the_tests_ask_for_is_excused() -> None:
         ({"test_b": TestStatus.UNEXPECTED_SUCCESS}, Verdict.FAILED_ASSERTION),
     ],
 )
-def test_what_they_do_not_ask_for_of_this_test_is_not(
-    statuses: dict[str, TestStatus], verdict: Verdict
-) -> None:
+def test_what_they_do_not_ask_for_of_this_test_is_not(statuses: dict[str, TestStatus], verdict: Verdict) -> None:
     judgement = of_tests(_ASKING, **{"test_a": PASSED, "test_b": PASSED, "test_c": PASSED, **statuses})
     assert (judgement.verdict, judgement.compat_status) == (verdict, "pass")
     assert not judgement.strict_passed
     assert judgement.strict_reasons
 
 
-@pytest.mark.parametrize(
-    "status", [TestStatus.SKIPPED, TestStatus.EXPECTED_FAILURE, TestStatus.UNEXPECTED_SUCCESS]
-)
+@pytest.mark.parametrize("status", [TestStatus.SKIPPED, TestStatus.EXPECTED_FAILURE, TestStatus.UNEXPECTED_SUCCESS])
 def test_what_the_tests_never_speak_of_is_the_samples_doing(status: TestStatus) -> None:
     judgement = judged(UNITTEST, Facts(**results(test_a=PASSED, test_b=status)))
     assert (judgement.verdict, judgement.compat_status) == (Verdict.TAMPERED, "pass")
@@ -452,9 +448,7 @@ def test_stdio_is_judged_by_its_cases() -> None:
     judgement = judged(STDIO, right)
     assert (judgement.verdict, judgement.compat_status) == (Verdict.PASSED, "pass")
     assert judgement.explanation == "Passed 2 cases."
-    wrong = TestResult(
-        "case 0", TestStatus.WRONG_OUTPUT, "line 1, token 1 of the output: '3' where '1' was expected"
-    )
+    wrong = TestResult("case 0", TestStatus.WRONG_OUTPUT, "line 1, token 1 of the output: '3' where '1' was expected")
     stopped = replace(right, results=(wrong,), reported_tests=("case 0",))
     judgement = judged(STDIO, stopped)
     assert (judgement.verdict, judgement.compat_status) == (Verdict.WRONG_OUTPUT, "fail")

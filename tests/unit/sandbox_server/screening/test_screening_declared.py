@@ -99,10 +99,7 @@ def test_what_does_not_parse_or_is_absent_is_undecided() -> None:
     assert declared_tests("class TestCases(", "TestCases") is None
     assert declared_tests("x = 1", "TestCases") is None
     assert (
-        declared_tests(
-            "if True:\n class TestCases(unittest.TestCase):\n  def test_a(self): pass", "TestCases"
-        )
-        is None
+        declared_tests("if True:\n class TestCases(unittest.TestCase):\n  def test_a(self): pass", "TestCases") is None
     )
 
 

@@ -147,9 +147,7 @@ def test_ordinary_code_is_not_reported(source: str) -> None:
 
 def test_a_finding_names_what_it_saw_and_where() -> None:
     found = findings("import os\n\nif True:\n    é = 1; os.kill(1, 9)\n")
-    assert found == (
-        Finding("process-signal", "sends signals to processes: os.kill", line=4, column=12, rejects=True),
-    )
+    assert found == (Finding("process-signal", "sends signals to processes: os.kill", line=4, column=12, rejects=True),)
 
 
 def test_findings_are_in_line_order_and_each_once() -> None:

@@ -119,6 +119,23 @@ def test_a_program_too_deep_for_a_tree_has_neither_tree_nor_fault(monkeypatch: p
     assert screening.rejected_by_strict
 
 
+def test_a_large_source_is_checked_for_names_and_not_made_into_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def counted(source: Any, name: str, mode: str, flags: int = 0, *, dont_inherit: bool) -> Any:
+        made.append(flags)
+        return compile(source, name, mode, flags, dont_inherit=dont_inherit)
+
+    monkeypatch.setattr(parsing, "compile", counted, raising=False)
+    padding = "x = 1\n" * 20_000
+    assert parse(padding).fault is None
+    assert 0 not in made
+    assert fault(padding + "def f(a, a): pass").line == 20_001
+    assert fault(padding + "x = (").line == 20_001
+    assert parse("x = 1").fault is None
+    assert 0 in made
+
+
 def test_a_fault_message_is_bounded() -> None:
     name = "x" * 100_000
     assert len(fault(f"def f({name}, {name}): pass").message) <= 500

@@ -90,9 +90,7 @@ def test_each_kind_declares_its_tests() -> None:
 
 
 def test_tests_are_the_data_sets_and_not_screened() -> None:
-    tests = (
-        "import ctypes, unittest\nclass TestCases(unittest.TestCase):\n    def test_a(self): os._exit(0)\n"
-    )
+    tests = "import ctypes, unittest\nclass TestCases(unittest.TestCase):\n    def test_a(self): os._exit(0)\n"
     screening = screen(UnittestTask("def f(): pass", tests))
     assert screening.findings == ()
     assert screen(UnittestTask("def f(): pass", "def broken(")).syntax_fault is None
