@@ -29,9 +29,7 @@ from sandbox_server.model import (
 )
 from sandbox_server.verdict import judge, scrub
 
-_NAMES = st.one_of(
-    st.sampled_from(["test_a", "test_b", "check", "case 0", "TestCases)"]), st.text(max_size=8)
-)
+_NAMES = st.one_of(st.sampled_from(["test_a", "test_b", "check", "case 0", "TestCases)"]), st.text(max_size=8))
 _TEXTS = st.one_of(
     st.text(max_size=40),
     st.sampled_from(
@@ -75,9 +73,7 @@ _FACTS = st.builds(
     cancelled=st.sampled_from([False, False, True]),
     sandbox_fault=st.one_of(st.none(), st.none(), st.builds(SandboxFault, reason=_TEXTS, message=_TEXTS)),
 )
-_TEST_SOURCE = (
-    "import unittest\nclass TestCases(unittest.TestCase):\n  def test_a(self): self.skipTest('x')\n"
-)
+_TEST_SOURCE = "import unittest\nclass TestCases(unittest.TestCase):\n  def test_a(self): self.skipTest('x')\n"
 _TASKS = st.sampled_from(
     [
         UnittestTask("", _TEST_SOURCE),
@@ -158,9 +154,7 @@ def test_no_facts_break_the_judgement(task: Task, screening: Screening, facts: F
 
 @settings(deadline=None, max_examples=400)
 @given(_TASKS, st.sampled_from([("test_a",), None]), _NEARLY_GOOD)
-def test_one_odd_fact_is_enough_not_to_pass(
-    task: Task, declared: tuple[str, ...] | None, facts: Facts
-) -> None:
+def test_one_odd_fact_is_enough_not_to_pass(task: Task, declared: tuple[str, ...] | None, facts: Facts) -> None:
     screening = Screening(None, entry_point_found=True, findings=(), declared_tests=declared)
     check(task, screening, facts)
 
