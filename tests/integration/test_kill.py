@@ -131,14 +131,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
 
     def start() -> subprocess.Popen[str]:
         words = ["serve", "--listen", f"unix:{tmp_path}/sock", "--allow-weak-isolation"]
-        server = subprocess.Popen(
-            [sys.executable, "-m", "sandbox_server", *words, "--log-format", "json"],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=(tmp_path / f"server{len(servers)}.log").open("w"),
-            text=True,
-        )
+        with (tmp_path / f"server{len(servers)}.log").open("w") as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "sandbox_server", *words, "--log-format", "json"],
+                cwd=tmp_path,
+                env=environment(),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         servers.append(server)
         assert server.stdout is not None
         assert server.stdout.readline().startswith("listening on ")
