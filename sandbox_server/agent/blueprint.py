@@ -20,8 +20,6 @@ class Blueprint(NamedTuple):
     """Without namespaces: a folder below which each cell gets its own working directory."""
     links: Tuple[Tuple[str, str], ...]
     """What lies where a cell's own places will be and must be shown again there: see `walls.root.build`."""
-    outer_ids: Tuple[int, int]
-    """The uid and gid that cells are built as, outside them."""
 
     @property
     def memory_source(self) -> str:

@@ -127,13 +127,15 @@ class Agent:
     def _tick(self, now: float) -> None:
         self._next_tick = now + _TICK_S
         self._groups_left = [group for group in self._groups_left if not group.remove()]
-        while True:  # as the first process of its namespace the agent gets the cells of a zygote that died
+        while True:  # as the first process of its namespace the agent gets what has lost its parent
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            for one in [one for one in self._zygotes.values() if one.pid == pid]:
+                self._lose(one)
 
     # The server
 
@@ -214,29 +216,32 @@ class Agent:
     def _on_zygote(self, one: _Zygote) -> None:
         notice = zygote.notice(one.control)
         if notice is None:
-            self._lose(one)
+            self.forget(one.control.fileno())  # it is dead; the next tick sees to that
             return
         cell = self._cells.get(notice.number)
-        if cell is None or cell.zygote_pid != one.pid:
-            return
-        if notice.ended or notice.pid < 0:
-            self._finish(cell, notice)
-        else:
-            cell.pid = notice.pid
+        if cell is not None and cell.zygote_pid == one.pid and cell.take(notice):
+            self._finish(cell)
 
-    def _finish(self, cell: StartedCell, notice: "zygote.Notice | None") -> None:
-        """Sends the facts of a cell whose first process is gone, and with it everything in the cell."""
+    def _finish(self, cell: StartedCell) -> None:
+        """Sends the facts of a cell of which nothing is left."""
         del self._cells[cell.number]
-        facts = cell.end(notice)
+        facts = cell.facts()
         if cell.group is not None and not cell.group.remove():
             self._groups_left.append(cell.group)
         cell.finish(facts)
 
     def _lose(self, one: _Zygote) -> None:
-        """Gives up a zygote that died, with its cells, which died with it. The next sample starts another."""
+        """Gives up a zygote that died, and its cells with it. The next sample starts another.
+
+        Its samples' processes died with it. The cells' first processes became ours, and nothing else did.
+        """
         self.forget(one.control.fileno())
         one.control.close()
         del self._zygotes[one.profile]
+        zygotes = {other.pid for other in self._zygotes.values()}
+        for pid in tree.children(os.getpid()):
+            if pid not in zygotes:
+                os.kill(pid, signal.SIGKILL)
         for cell in [cell for cell in self._cells.values() if cell.zygote_pid == one.pid]:
-            self._finish(cell, None)
+            self._finish(cell)
         self._send({"op": "anomaly", "message": "the zygote of profile %r died" % one.profile})

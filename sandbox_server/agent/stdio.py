@@ -69,7 +69,9 @@ class Cases:
             actual, self._expected, rule["mode"], rule["absolute_tolerance"], rule["relative_tolerance"]
         ):
             result["status"] = "wrong_output"
-            result["detail"] = compare.first_difference(actual, self._expected, rule["mode"])
+            result["detail"] = compare.first_difference(
+                actual, self._expected, rule["mode"], rule["absolute_tolerance"], rule["relative_tolerance"]
+            )
         self._results.append(result)
         if result["status"] != "passed" and self._worst is None:
             self._worst = facts

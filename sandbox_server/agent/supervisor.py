@@ -1,8 +1,7 @@
 """Watches one process of a sample from outside its cell: time, memory, processes, output, report, end.
 
 What it gathers are facts; what they mean is decided elsewhere. It trusts nothing that the sample can write to: its
-output is kept in bounds, its report is read by `harness.report`, and how it ended comes from the cell's first
-process, which the sample cannot reach.
+output is kept in bounds, its report is read by `harness.report`, and how it ended comes from its parent, the zygote.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional, Sequence
 
-from . import cell, tree
+from . import tree
 from .capture import Capture
 from .harness.report import ReportReader
 from .walls import cgroup
 
 if TYPE_CHECKING:
     from .blueprint import Blueprint
+    from .zygote import Notice
 
 # Nothing is looked at before FIRST_LOOK_S, so short samples cost nothing; a cell without a cgroup is looked at more
 # often, since nobody else bounds its memory.
@@ -55,12 +55,14 @@ class Run:
         stdin: Optional[bytes],
     ) -> None:
         self.limit: Optional[str] = None
+        self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.stdout, stdout = os.pipe()
         self.stderr, stderr = os.pipe()
         stdin_fd = os.open("/dev/null", os.O_RDONLY) if stdin is None else memory_file("stdin", stdin)
-        self.given: List[int] = [stdin_fd, stdout, stderr, theirs.detach()]
+        self.given: List[int] = [control.detach(), stdin_fd, stdout, stderr, theirs.detach()]
         self.captures = {self.stdout: Capture(kept_bytes), self.stderr: Capture(kept_bytes)}
+        self.control.setblocking(False)
         self.channel.setblocking(False)
         os.set_blocking(self.stdout, False)
         os.set_blocking(self.stderr, False)
@@ -75,7 +77,9 @@ class Run:
         self._peak_memory_bytes = 0
         self._peak_processes = 1
         self._disk_was_full = False
-        self._end: Optional[cell.Status] = None
+        self._seen_cpu_s = 0.0
+        self._started_us = -1
+        self._end: Optional[Notice] = None
 
     # Descriptors
 
@@ -85,12 +89,17 @@ class Run:
             os.close(descriptor)
         self.given = []
 
+    def descriptors(self) -> List[int]:
+        """Returns our ends."""
+        return [self.stdout, self.stderr, self.channel.fileno(), self.control.fileno()]
+
     def close(self) -> None:
         """Closes what is left."""
         self.hand_over()
         os.close(self.stdout)
         os.close(self.stderr)
         self.channel.close()
+        self.control.close()
 
     def read_output(self, descriptor: int) -> bool:
         """Takes a piece of output; returns False at its end."""
@@ -140,8 +149,13 @@ class Run:
 
     # Time and limits
 
-    def start(self) -> None:
-        """Starts the clock."""
+    def start(self, started_us: int) -> None:
+        """Starts the clock.
+
+        Args:
+            started_us: When the process's walls stood, by `cell.now_us`.
+        """
+        self._started_us = started_us
         self._started = time.monotonic()
         self._deadline = self._started + self._limits["wall_s"]
         self._next_look = self._started + min(_FIRST_LOOK_S, self._limits["cpu_s"])
@@ -154,12 +168,11 @@ class Run:
         if self.limit is None and self._end is None:
             self.limit = limit
 
-    def look(self, pids: Sequence[int], reaped_cpu_s: float, zygote_bytes: int, place: int, memory_events: int) -> None:
+    def look(self, pids: Sequence[int], zygote_bytes: int, place: int, memory_events: int) -> None:
         """Compares what the sample uses with its limits, and sets `limit` when one is reached.
 
         Args:
             pids: The processes of the cell but its first, the sample's own in front; none where they cannot be seen.
-            reaped_cpu_s: The CPU time of those that have ended.
             zygote_bytes: The anonymous memory that each shares with its zygote.
             place: A descriptor of the working directory.
             memory_events: A descriptor of the memory events of its cgroup; -1 without.
@@ -167,7 +180,7 @@ class Run:
         now = time.monotonic()
         sampled = not self._blueprint.cgroups
         used = tree.usage(pids, zygote_bytes, with_memory=sampled)
-        cpu_s = used.cpu_s + reaped_cpu_s
+        self._seen_cpu_s = max(self._seen_cpu_s, used.cpu_s)
         self._peak_processes = max(self._peak_processes, used.threads)
         disk_bytes = self._look_at_disk(place)
         if sampled:
@@ -177,13 +190,13 @@ class Run:
                 self._trip("memory")
         elif cgroup.killed_for_memory(memory_events):
             self._trip("memory")
-        if cpu_s > self._limits["cpu_s"]:
+        if used.cpu_s > self._limits["cpu_s"]:
             self._trip("cpu")
         elif used.threads > self._limits["processes"]:
             self._trip("processes")
         elif disk_bytes > self._limits["disk_bytes"]:  # only where no file system of its own bounds it
             self._trip("disk")
-        cpu_left_s = (self._limits["cpu_s"] - cpu_s) / _CORES
+        cpu_left_s = (self._limits["cpu_s"] - used.cpu_s) / _CORES
         self._next_look = now + max(_SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s))
         if now >= self._deadline:
             self._extend_or_trip(pids)
@@ -209,9 +222,9 @@ class Run:
 
     # The end
 
-    def end(self, status: "cell.Status", place: int) -> None:
+    def end(self, notice: Notice, place: int) -> None:
         """Takes how the sample's process ended, and what it wrote before: nobody is left to write more."""
-        self._end = status
+        self._end = notice
         self.next_event = float("inf")
         self._take_rest()
         if place >= 0:
@@ -240,8 +253,8 @@ class Run:
         assert end is not None, "facts before the end"
         report = self._reader.facts()
         limit = self.limit
-        exited = os.WIFEXITED(end.wait_status)
-        if limit is None and not exited and os.WTERMSIG(end.wait_status) == signal.SIGXCPU:
+        exited = os.WIFEXITED(end.value)
+        if limit is None and not exited and os.WTERMSIG(end.value) == signal.SIGXCPU:
             limit = "cpu"
         refused = []
         if self._disk_was_full or _mentions(report, _NO_ROOM):
@@ -250,20 +263,23 @@ class Run:
             refused.append("processes")
         # A process that ended between two looks: the kernel kept its peak, shared pages included.
         most_resident = (end.peak_kib << 10) - zygote_resident_bytes
-        ended = time.monotonic() if end.started_us < 0 else end.ended_us * _MICROSECONDS
-        began = self._started if end.started_us < 0 else end.started_us * _MICROSECONDS
+        wall_us = end.when_us - self._started_us if self._started_us >= 0 else 0
+        # Of processes that were killed before anybody waited for them only the last look knows.
+        unseen_s = max(0.0, self._seen_cpu_s - (end.user_us + end.system_us) * _MICROSECONDS)
+        if exited and limit is None and not self._tests and report["error"] is None:
+            report["stage"] = "complete"  # kinds that report no tests are complete when they end by themselves
         return {
             **report,
-            "exit_code": os.WEXITSTATUS(end.wait_status) if exited else None,
-            "exit_signal": None if exited else os.WTERMSIG(end.wait_status),
+            "exit_code": os.WEXITSTATUS(end.value) if exited else None,
+            "exit_signal": None if exited else os.WTERMSIG(end.value),
             "limit": limit,
             "refused_resources": refused,
             "stdout": self.captures[self.stdout].frame(),
             "stderr": self.captures[self.stderr].frame(),
             "usage": {
-                "cpu_user_s": end.user_us * _MICROSECONDS,
+                "cpu_user_s": end.user_us * _MICROSECONDS + unseen_s,
                 "cpu_system_s": end.system_us * _MICROSECONDS,
-                "wall_s": max(0.0, ended - began),
+                "wall_s": max(0, wall_us) * _MICROSECONDS,
                 "peak_memory_bytes": max(0, self._peak_memory_bytes, most_resident),
                 "memory_source": self._blueprint.memory_source,
                 "peak_processes": self._peak_processes,

@@ -27,28 +27,24 @@ def _read(path: str) -> str:
         return ""
 
 
+def children(pid: int) -> List[int]:
+    """Returns the children of a process."""
+    try:
+        threads = os.listdir("/proc/%d/task" % pid)
+    except OSError:
+        return []
+    return [int(text) for thread in threads for text in _read("/proc/%d/task/%s/children" % (pid, thread)).split()]
+
+
 def descendants(root: int) -> List[int]:
-    """Returns the descendants of a process that collects its orphans, its own children in front."""
+    """Returns the descendants of a process."""
     found: List[int] = []
     waiting = [root]
     while waiting:
-        pid = waiting.pop(0)
-        try:
-            threads = os.listdir("/proc/%d/task" % pid)
-        except OSError:
-            continue
-        for thread in threads:
-            children = [int(text) for text in _read("/proc/%d/task/%s/children" % (pid, thread)).split()]
-            found += children
-            waiting += children
+        below = children(waiting.pop(0))
+        found += below
+        waiting += below
     return found
-
-
-def reaped_cpu_s(pid: int) -> float:
-    """Returns the CPU time of all that a process has waited for."""
-    text = _read("/proc/%d/stat" % pid)
-    fields = text[text.rfind(")") + 2 :].split()
-    return sum(int(field) for field in fields[13:15]) * _TICK_SECONDS
 
 
 def anonymous_bytes(pid: str = "self") -> int:

@@ -19,6 +19,9 @@ from .walls import cgroup, namespaces, root, seccomp, syscalls
 
 _UNPRIVILEGED = (65534, 65534)
 """Who cells are outside when the agent was started by root."""
+_OWN = syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
+"""The agent's own namespaces. As their first process it takes everything with it when it ends, however it ends; and
+with a user namespace that owns the PID namespace, zygotes may put children into those of cells and return."""
 
 
 class Worker(NamedTuple):
@@ -78,16 +81,16 @@ def _can_step_down(*, weak: bool) -> bool:
 
 
 def fork_with_namespaces() -> "tuple[int, bool]":
-    """Forks the agent into its own PID and mount namespaces; returns the pid, and whether a user namespace was needed.
+    """Forks the agent out of the machine's namespaces; returns the pid, and whether it is in its last ones.
 
-    As their first process the agent takes everything with it when it ends, however it ends.
+    Root gets a mount namespace first, to build the worker's root in; `enclose` goes on from there.
 
     Raises:
         OSError: The machine forbids namespaces.
     """
     if os.geteuid() == 0 and has_capability(21):
-        return syscalls.clone(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS), False
-    return syscalls.clone(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS), True
+        return syscalls.clone(syscalls.CLONE_NEWNS), False
+    return syscalls.clone(_OWN), True
 
 
 def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_namespace: bool) -> Worker:
@@ -104,24 +107,25 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
     """
     if user_namespace:
         namespaces.map_ids((0, 0), outer)
-    own_proc, links = root.build(hello.get("visible", []), hello.get("hidden", []), fresh_proc=True)
-    if user_namespace:
-        inner, outer_uid = (0, 0), outer[0]
-    else:
-        inner, outer_uid = _UNPRIVILEGED, _UNPRIVILEGED[0]
-        _become(_UNPRIVILEGED)
+    own_proc, links = root.build(hello.get("visible", []), hello.get("hidden", []), fresh_proc=user_namespace)
+    if not user_namespace:
+        outer = _UNPRIVILEGED
+        _become(outer)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids cleared it, and /proc/self with it
+        _continue_in_child(_OWN)
+        namespaces.map_ids((0, 0), outer)
+        own_proc = root.mount_proc("/proc")
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # changing ids cleared it, and /proc/self with it
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     blueprint = Blueprint(
         namespaces=True,
-        own_proc=own_proc and _nested_proc_allowed(inner),
+        own_proc=own_proc and _nested_proc_allowed(),
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
         private_folder="",
         links=links,
-        outer_ids=inner,
     )
-    return Worker(blueprint, site.cgroups, site.memory_detail, outer_uid)
+    return Worker(blueprint, site.cgroups, site.memory_detail, outer[0])
 
 
 def do_without(site: Site) -> Worker:
@@ -138,9 +142,19 @@ def do_without(site: Site) -> Worker:
         seccomp=_filter_works(),
         private_folder=site.private_folder,
         links=(),
-        outer_ids=(os.geteuid(), os.getegid()),
     )
     return Worker(blueprint, site.cgroups, site.memory_detail, os.geteuid())
+
+
+def _continue_in_child(flags: int) -> None:
+    """Returns in a child in new namespaces; the caller itself waits for it and ends as it ends."""
+    pid = syscalls.clone(flags)
+    if pid == 0:
+        return
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    syscalls.close_range(3, 0xFFFFFFFF)
+    _, status = os.waitpid(pid, 0)
+    os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
 
 
 def _become(ids: Tuple[int, int]) -> None:
@@ -184,15 +198,15 @@ def _filter_works() -> bool:
     return _in_child(install)
 
 
-def _nested_proc_allowed(ids: Tuple[int, int]) -> bool:
+def _nested_proc_allowed() -> bool:
     """Whether a cell can mount a /proc of its own: refused where parts of the machine's /proc are covered."""
 
     def mount() -> None:
-        pid = syscalls.clone(namespaces.CLONED)
+        pid = syscalls.clone(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS)
         if pid == 0:
             code = 1
             try:
-                namespaces.enter(ids)
+                namespaces.map_ids((namespaces.CELL_ID, namespaces.CELL_ID), (0, 0))
                 root.enter_cell(1 << 20, (), own_proc=True)
                 code = 0
             except OSError as error:

@@ -88,7 +88,7 @@ def _namespace(seen: Dict[str, Any], own: Dict[str, int], short: str, name: str)
     if inside is not None:
         return Wall(name, inside != own[short], "its own" if inside != own[short] else "shared with the worker")
     # Without a /proc the numbers cannot be read; what they would cause can.
-    effects = {"user": seen["uid"] == 1000, "pid": seen["parent"] == 1, "net": seen["interfaces"] == ["lo"],
+    effects = {"user": seen["uid"] == 1000, "pid": seen["parent"] == 0, "net": seen["interfaces"] == ["lo"],
                "uts": seen["hostname"] == "cell"}  # fmt: skip
     effects["mnt"] = effects["ipc"] = effects["user"] and effects["pid"]
     return Wall(name, effects[short], "seen by its effects: /proc is empty")

@@ -104,7 +104,7 @@ def build(visible: Sequence[str], hidden: Sequence[str], *, fresh_proc: bool) ->
     for path in hidden:
         if os.path.isdir(stage + path):
             syscalls.mount("none", stage + path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4k")
-    own_proc = fresh_proc and _mount_proc(stage + "/proc")
+    own_proc = fresh_proc and mount_proc(stage + "/proc")
     if not own_proc:
         syscalls.mount("/proc", stage + "/proc", None, MS_BIND | MS_REC)
     os.chdir(stage)
@@ -155,7 +155,8 @@ def _touch(path: str) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
 
 
-def _mount_proc(target: str) -> bool:
+def mount_proc(target: str) -> bool:
+    """Mounts a /proc of the caller's PID namespace; returns whether the kernel let it."""
     try:
         syscalls.mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     except OSError:

@@ -10,6 +10,7 @@ import os
 import platform
 from typing import NoReturn, Optional
 
+CLONE_VM = 0x00000100
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -42,6 +43,7 @@ _NUMBERS = {
 _SYS = _NUMBERS.get(MACHINE, {})
 _SYS_CLONE = _SYS.get("clone", -1)
 _SYS_CAPSET = _SYS.get("capset", -1)
+_SYS_PIDFD_OPEN = 434
 _SYS_CLOSE_RANGE = 436
 _SYS_MOUNT_SETATTR = 442
 _AT_FDCWD = -100
@@ -57,6 +59,13 @@ _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 _clone = _libc_with_gil["syscall"]
 _clone.argtypes = [ctypes.c_long, ctypes.c_ulong] + [ctypes.c_void_p] * 4
 _clone.restype = ctypes.c_long
+_clone_function = _libc_with_gil["clone"]
+_clone_function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+_PAUSE = ctypes.cast(_libc.pause, ctypes.c_void_p)
+_setns = _libc.setns
+_setns.argtypes = [ctypes.c_int, ctypes.c_int]
+_pidfd_open = _libc["syscall"]
+_pidfd_open.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_uint]
 _close_range = _libc["syscall"]
 _close_range.argtypes = [ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint]
 _unshare = _libc.unshare
@@ -101,6 +110,36 @@ def clone(flags: int) -> int:
     if pid < 0:
         _fail("clone")
     return pid
+
+
+def clone_idle(flags: int, stack_top: int) -> int:
+    """Starts a process that does nothing but wait to be killed, in new namespaces; returns its pid.
+
+    It shares the caller's memory, so that there is nothing to copy, and calls libc's `pause` on a stack of its own.
+    The caller must have blocked all signals, which the process inherits: `pause` then never returns.
+
+    Args:
+        flags: The namespaces.
+        stack_top: The end of its stack, aligned to 16 bytes.
+    """
+    pid: int = _clone_function(_PAUSE, stack_top, CLONE_VM | flags | 17, None)
+    if pid < 0:
+        _fail("clone")
+    return pid
+
+
+def setns(descriptor: int, flags: int) -> None:
+    """Moves the caller into namespaces of the process that a pidfd is of; for PID, only its children to come."""
+    if _setns(descriptor, flags):
+        _fail("setns")
+
+
+def pidfd_open(pid: int) -> int:
+    """Returns a descriptor of a process."""
+    descriptor: int = _pidfd_open(_SYS_PIDFD_OPEN, pid, 0)
+    if descriptor < 0:
+        _fail("pidfd_open")
+    return descriptor
 
 
 def unshare(flags: int) -> None:
