@@ -29,7 +29,8 @@ def _imitate(base: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str])
 
 
 _VERSION_2 = {
-    "cgroup.procs": "", "cgroup.subtree_control": "", "memory.max": "max", "memory.swap.max": "max", "memory.peak": "4096\n",
+    "cgroup.procs": "", "cgroup.subtree_control": "", "memory.max": "max", "memory.swap.max": "max",
+    "memory.peak": "4096\n",
     "memory.events": "low 0\noom 2\noom_kill 1\n", "pids.max": "max", "pids.events": "max 3\n",
 }  # fmt: skip
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import base64
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox_server.agent import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _entry(path: str, content: bytes = b"x") -> dict[str, str]:

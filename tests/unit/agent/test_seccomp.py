@@ -10,16 +10,17 @@ _ALLOW, _KILL, _EPERM, _ENOSYS, _NO_FAMILY = 0x7FFF0000, 0x80000000, 0x50001, 0x
 _X86_64, _AARCH64 = 0xC000003E, 0xC00000B7
 
 
-def _run(machine: str, number: int, arguments: tuple[int, ...] = (), architecture: int = 0, *, sampled: bool = False) -> int:
+def _run(
+    machine: str, number: int, arguments: tuple[int, ...] = (), architecture: int = 0, *, sampled: bool = False
+) -> int:
     """Interprets the filter as the kernel does, and returns its decision."""
     architecture = architecture or (_X86_64 if machine == "x86_64" else _AARCH64)
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     data = struct.pack("=IIQ6Q", number, architecture, 0, *padded)
     text = seccomp.program(machine, sampled=sampled)
-    code = [struct.unpack_from("HBBI", text, at) for at in range(0, len(text), 8)]
     accumulator, at = 0, 0
     while True:
-        operation, if_true, if_false, value = code[at]
+        operation, if_true, if_false, value = map(int, struct.unpack_from("HBBI", text, 8 * at))
         at += 1
         if operation == 0x20:
             accumulator = struct.unpack_from("=I", data, value)[0]
