@@ -1,0 +1,112 @@
+"""The ways to build a runtime that the conformance suite runs against. Another runtime is one more line in WAYS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sandbox_server
+from sandbox_server.runtimes.local import LocalOptions, LocalRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_AGENT = Path(sandbox_server.__file__).parent / "agent"
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+NOBODY = 65534
+
+# Refuses what the cells' own filter refuses, namespaces among it, and becomes the interpreter.
+_WITHOUT_NAMESPACES = """#!{python} -sB
+import os, sys
+sys.path.insert(0, {folder!r})
+from agent.walls import seccomp, syscalls
+syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+program, memory = seccomp.compiled(sampled=False)
+seccomp.install(program)
+os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+"""
+_AS_NOBODY = """#!/bin/sh
+exec setpriv --reuid {user} --regid {user} --clear-groups {python} "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to build a runtime.
+
+    Attributes:
+        name: What tests are called by.
+        walled: Whether every wall is to stand; without, only what needs no namespace is asked of it.
+        build: Makes the runtime, given a folder that every user may read.
+        unavailable: Says why it cannot be built here; empty when it can.
+    """
+
+    name: str
+    walled: bool
+    build: Callable[[Path], LocalRuntime]
+    unavailable: Callable[[], str] = lambda: ""
+
+
+def agent_copy(folder: Path) -> Path:
+    """Copies the agent to where every user may read it, and returns what starts it."""
+    copied = folder / "agent"
+    if not copied.exists():
+        shutil.copytree(_AGENT, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(path.stat().st_mode | stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0))
+    return copied / "launch.py"
+
+
+def interpreter(folder: Path, name: str, text: str) -> Path:
+    """Writes a program that becomes a Python."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def without_namespaces(folder: Path) -> Path:
+    """Makes an interpreter that is forbidden every namespace."""
+    python = str(SYSTEM_PYTHON if SYSTEM_PYTHON.exists() else Path(sys.executable))
+    agent_copy(folder)
+    text = _WITHOUT_NAMESPACES.format(python=python, folder=str(folder))
+    return interpreter(folder, "without-namespaces", text)
+
+
+def options(**fields: Any) -> LocalOptions:
+    """Returns options of a runtime that starts fast."""
+    return LocalOptions(**{"python": Path(sys.executable), "cells": 4, **fields})
+
+
+def _as_is(_: Path) -> LocalRuntime:
+    return LocalRuntime(options())
+
+
+def _as_nobody(folder: Path) -> LocalRuntime:
+    wrapper = interpreter(folder, "as-nobody", _AS_NOBODY.format(user=NOBODY, python=SYSTEM_PYTHON))
+    return LocalRuntime(options(python=wrapper, launcher=agent_copy(folder)))
+
+
+def _weak(folder: Path) -> LocalRuntime:
+    launcher = agent_copy(folder)
+    return LocalRuntime(options(python=without_namespaces(folder), launcher=launcher, allow_weak_isolation=True))
+
+
+def _cannot_become_nobody() -> str:
+    if os.geteuid() != 0:
+        return "not root, so the first way is the ordinary user's already"
+    if not SYSTEM_PYTHON.exists() or shutil.which("setpriv") is None:
+        return "there is no /usr/bin/python3 or no setpriv to become an ordinary user with"
+    return ""
+
+
+WAYS = (
+    Way("as-is", True, _as_is),
+    Way("ordinary-user", True, _as_nobody, _cannot_become_nobody),
+    Way("without-namespaces", False, _weak),
+)
