@@ -43,8 +43,8 @@ INHERITED = (
     "TF_ENABLE_ONEDNN_OPTS",
 )
 """What the zygote keeps of the environment that the agent was started with: it holds for every sample."""
-BUILT, FAILED = b"B", b"F"
-"""The first byte of what a process that becomes a sample's tells the agent: its only message."""
+PLACED, BUILT, FAILED = b"P", b"B", b"F"
+"""The first byte of what a process that becomes a sample's tells the agent: where it is, and then its last word."""
 # Descriptors of a process that becomes a sample's; it keeps those below _CONTROL.
 _CHANNEL, _CONTROL, _SPEC, _FIRST, _JOINS = 3, 4, 5, 6, 7
 _ABOVE = 32  # no number that is given out by `_keep_only`
@@ -126,17 +126,16 @@ def become_sample(given: Given, place: Place, blueprint: Blueprint, filter_progr
             (given.stdin, given.stdout, given.stderr, given.channel, given.control, given.spec, place.first),
             given.joins,
         )
+        control = _socket.socket(fileno=_CONTROL)
         try:
-            here, spec = _build(len(given.joins), place, blueprint, filter_program, zygote)
+            spec = _build(control, len(given.joins), place, blueprint, filter_program, zygote)
         except BaseException as error:  # whatever failed, the sample must not start without it
             words = "%s: %s" % (type(error).__name__, error)
             os.write(_CONTROL, FAILED + words.encode("utf-8", "replace")[:200])
             os._exit(1)
         # The agent's only proof that the walls stand. The socket is gone before a byte of the sample is loaded, so
         # that no sample can say, or unsay, it.
-        control = _socket.socket(fileno=_CONTROL)
-        message = [BUILT, _TIMES.pack(forked_us, now_us())]
-        control.sendmsg(message, [(SOL_SOCKET, SCM_RIGHTS, _INTEGER.pack(here))])
+        control.send(BUILT + _TIMES.pack(forked_us, now_us()))
         syscalls.close_range(_CONTROL, 0xFFFFFFFF)
         control.detach()
         gc.enable()
@@ -146,9 +145,9 @@ def become_sample(given: Given, place: Place, blueprint: Blueprint, filter_progr
 
 
 def _build(
-    joins: int, place: Place, blueprint: Blueprint, filter_program: Any, zygote: Footprint
-) -> "tuple[int, Dict[str, Any]]":
-    """Makes the caller what a sample's process has to be; returns its working directory, open, and what to run."""
+    control: _socket.socket, joins: int, place: Place, blueprint: Blueprint, filter_program: Any, zygote: Footprint
+) -> Dict[str, Any]:
+    """Makes the caller what a sample's process has to be, passes its working directory on, and returns what to run."""
     _signal.set_wakeup_fd(-1)
     _signal.signal(_SIGCHLD, _signal.SIG_DFL)
     os.setsid()
@@ -167,11 +166,14 @@ def _build(
     if "TZ" in spec["env"]:
         time.tzset()
     here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    # Before the limits: descriptors under way count for all processes of a user together, samples' own among them,
+    # and above the sender's RLIMIT_NOFILE the kernel refuses to pass any.
+    control.sendmsg([PLACED], [(SOL_SOCKET, SCM_RIGHTS, _INTEGER.pack(here))])
     resource_limits.apply(spec["limits"], zygote.data_bytes, own_user_namespace=blueprint.namespaces)
     capabilities.give_up()
     if filter_program is not None:
         seccomp.install(filter_program)
-    return here, spec
+    return spec
 
 
 def _enter(place: Place, blueprint: Blueprint) -> str:

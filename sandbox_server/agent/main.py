@@ -6,12 +6,13 @@ One thread, one poll loop; what takes time happens in the cells. This module sta
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import traceback
 from typing import Any, Dict, NoReturn, Optional
 
-from . import loop, protocol, worker
+from . import loop, protocol, tree, worker
 from .walls import syscalls
 
 _CANNOT_BUILD = 77
@@ -27,6 +28,12 @@ def run() -> int:
         return 0
     # Both belong to what the server decides, not to whoever runs it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    # What a sample leaves behind where there is no PID namespace comes to us when the agent is gone.
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    # Descriptors under way between processes count for a user as a whole: the agent's must stay above the samples'.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     reason = _run_walled(stream, hello)
     if reason is None:
         return 0
@@ -35,6 +42,26 @@ def run() -> int:
         return 1
     _run_weak(stream, hello)
     return 0
+
+
+def _leave(_number: int, _frame: Any) -> NoReturn:
+    """Ends by the way of all `finally` clauses: what stands outside the cells has to be removed."""
+    raise SystemExit(0)
+
+
+def _end_all() -> None:
+    """Ends every process below the caller, which must be their subreaper, and returns when none is left."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        for pid in tree.descendants(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _take_standard_streams() -> protocol.Stream:
@@ -66,6 +93,7 @@ def _run_walled(stream: protocol.Stream, hello: Dict[str, Any]) -> Optional[str]
     except OSError as error:
         return "namespaces are forbidden here: %s" % error
     finally:
+        _end_all()
         for descriptor in (told_read, told_write):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -83,6 +111,7 @@ def _be_walled(
     *,
     user_namespace: bool,
 ) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     code = 1
     try:
         built = worker.enclose(hello, site, outer, user_namespace=user_namespace)
@@ -102,9 +131,11 @@ def _be_walled(
 
 def _run_weak(stream: protocol.Stream, hello: Dict[str, Any]) -> None:
     """Runs the agent without namespaces, in a child, so that what it leaves can be removed."""
+    signal.signal(signal.SIGTERM, _leave)
     site = worker.prepare(hello, weak=True)
     pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = 1
         try:
             loop.Agent(stream, hello, worker.do_without(site)).serve()
@@ -114,5 +145,8 @@ def _run_weak(stream: protocol.Stream, hello: Dict[str, Any]) -> None:
             sys.stderr.flush()
         finally:
             os._exit(code)
-    os.waitpid(pid, 0)
-    site.clear()
+    try:
+        os.waitpid(pid, 0)
+    finally:
+        _end_all()
+        site.clear()

@@ -124,19 +124,22 @@ class StartedCell:
 
     def _on_control(self, run: Run) -> None:
         """Hears from the process before it loads the sample: that its walls stand, or why they do not."""
-        try:
-            message, ancillary, _, _ = run.control.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(_INTEGER_BYTES))
-        except BlockingIOError:
-            return
+        message = cell.PLACED
+        while message[:1] == cell.PLACED:
+            try:
+                message, ancillary, _, _ = run.control.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(_INTEGER_BYTES))
+            except BlockingIOError:
+                return
+            if ancillary:
+                if self._place >= 0:
+                    os.close(self._place)
+                self._place = int.from_bytes(ancillary[0][2][:_INTEGER_BYTES], "little")
         self._loop.forget(run.control.fileno())
         if message[:1] == cell.BUILT:
             self._stands = True
             forked_us, started_us = cell.times(message[1:])
             if self._started_us < 0:
                 self._forked_us, self._started_us = forked_us, started_us
-            if self._place >= 0:
-                os.close(self._place)
-            self._place = int.from_bytes(ancillary[0][2][:_INTEGER_BYTES], "little")
             run.start(started_us)
             self._arm()
         elif message[:1] == cell.FAILED:
@@ -214,7 +217,7 @@ class StartedCell:
         self.pid = -1
         self.next_event = time.monotonic() + _END_S
         if not self._stands:
-            self._failure = self._failure or "its process ended while it was built"
+            self._failure = self._failure or "its process ended while it was built, wait status %d" % notice.value
             self._end()
         elif self._cases is not None and self._facts is not None:
             self._cases.take(self._facts)
