@@ -34,7 +34,7 @@ class Family(NamedTuple):
     orchestrator: tuple[int, ...]
     server: tuple[int, ...]
     agent: tuple[int, ...]
-    """What starts the agent and the agent itself."""
+    """What starts the agent, and at last the agent itself."""
     zygotes: tuple[int, ...]
 
 
@@ -42,11 +42,12 @@ def family(process_id: int) -> Family:
     """Returns the processes below an orchestrator or a server, as far as they can be seen."""
     is_server = "sandbox_server" in _command(process_id) or "cupel-sandbox" in _command(process_id)
     servers = [process_id] if is_server else _children(process_id)
-    agents = [child for server in servers for child in _children(server) if _AGENT in _command(child)]
-    # The one that was started stays outside its worker's namespaces; its child is the agent.
-    inner = [child for agent in agents for child in _children(agent)]
-    zygotes = [child for agent in inner for child in _children(agent)]
-    return Family(() if is_server else (process_id,), tuple(servers), (*agents, *inner), tuple(zygotes))
+    chain = [child for server in servers for child in _children(server) if _AGENT in _command(child)]
+    for process in chain:  # grows: the agent is the first process of its worker's PID namespace
+        if not _is_first_of_namespace(process):
+            chain += _children(process)
+    zygotes = [child for agent in chain if _is_first_of_namespace(agent) for child in _children(agent)]
+    return Family(() if is_server else (process_id,), tuple(servers), tuple(chain), tuple(zygotes))
 
 
 def times(process_id: int) -> Times | None:
@@ -127,6 +128,15 @@ def _children(process_id: int) -> list[int]:
     except (FileNotFoundError, ProcessLookupError):
         return found  # it ended while it was looked at
     return found
+
+
+def _is_first_of_namespace(process_id: int) -> bool:
+    try:
+        lines = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    (numbers,) = (line.split()[1:] for line in lines if line.startswith("NSpid:"))
+    return len(numbers) > 1 and numbers[-1] == "1"
 
 
 def _command(process_id: int) -> str:
