@@ -94,9 +94,3 @@ def walled(bench: Bench) -> Bench:
     if not bench.way.walled:
         pytest.skip("asks for what weak isolation does not promise")
     return bench
-
-
-@pytest.fixture
-def needs_walls() -> None:
-    """Leaves a test out where walls are missing; to be asked for by name."""
-    leave_out_without()

@@ -1,4 +1,4 @@
-"""A runtime's life: it cancels by killing, survives the death of its parts, refuses without walls, and leaves nothing."""
+"""A runtime's life: it cancels by killing, survives the death of its parts, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 from sandbox_server.errors import WallMissingError, WorkerLostError
 from sandbox_server.model import ScriptTask
 from sandbox_server.runtimes.local import LocalRuntime
+from tests.conftest import leave_out_without
 from tests.contract.conftest import Bench, sample
-from tests.contract.ways import WAYS, agent_copy, options, without_namespaces
+from tests.contract.ways import WAYS, Way, agent_copy, options, without_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,23 +119,25 @@ async def test_cancelling_before_the_cell_stands_is_no_fault(bench: Bench) -> No
 def leftovers() -> set[str]:
     """What a runtime could leave on the machine beside processes."""
     found = {str(path) for path in Path("/tmp").glob("cupel-*")}
-    found |= {str(path) for path in Path("/sys/fs/cgroup").glob("**/cupel-*/**/") if path.is_dir()}
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):
+        found |= {f"{folder}/{name}" for name in names if name.startswith("cupel-")}
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     return found | {line for line in mounts if re.match(r"(cupel|cell) ", line)}
 
 
 def of(pids: set[int], folder: str, found: set[str]) -> set[str]:
     """Those of some leftovers that belong to these processes or to this folder: others test here as well."""
-    groups = {f"cupel-{pid}" for pid in pids} | {f"cupel{pid}" for pid in pids}
+    groups = {f"cupel-{pid}" for pid in pids}
     return {one for one in found if not one.startswith("/") or groups & set(Path(one).parts) or one == folder}
 
 
 @pytest.mark.parametrize("way", WAYS, ids=[one.name for one in WAYS])
 @pytest.mark.parametrize("ends", ["stop", "SIGKILL", "SIGTERM"])
 async def test_nothing_is_left_of_a_worker(
-    way: object, ends: str, open_folder: Path, request: pytest.FixtureRequest
+    way: Way, ends: str, open_folder: Path, request: pytest.FixtureRequest
 ) -> None:
-    del way
+    if ends == "SIGKILL" and not way.walled:
+        pytest.skip("without a PID namespace nobody is left to end what a sample started")
     bench = await _started(request, open_folder)
     runtime = bench.runtime
     assert isinstance(runtime, LocalRuntime)
@@ -172,7 +175,7 @@ async def _started(request: pytest.FixtureRequest, folder: Path) -> Bench:
     if way.unavailable():
         pytest.skip(way.unavailable())
     if way.walled:
-        request.getfixturevalue("needs_walls")
+        leave_out_without()
     runtime = way.build(folder)
     await runtime.start()
     return Bench(runtime, way)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox_server.model import Limit, StdioCase, StdioTask
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from tests.contract.conftest import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SHORT = {"cpu_time": timedelta(seconds=0.4)}
+SHORT: dict[str, Any] = {"cpu_time": timedelta(seconds=0.4)}
 ENDLESS = "while True: pass\n"
 ELSEWHERE = """
 import os, time
