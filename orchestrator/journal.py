@@ -21,7 +21,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -53,20 +53,11 @@ class Entry:
 
 
 def sample_digest(sample: Sample) -> str:
-    """Returns a digest of everything of a sample that its verdict depends on."""
-    return hashlib.blake2b(repr(_plain(sample)).encode(), digest_size=12).hexdigest()
+    """Returns a digest of everything of a sample that its verdict depends on.
 
-
-def _plain(value: Any) -> Any:
-    """Returns a record as nested tuples of its fields, by name, so that a new field changes digests."""
-    if is_dataclass(value):
-        return (
-            type(value).__name__,
-            *((one.name, _plain(getattr(value, one.name))) for one in fields(value)),
-        )
-    if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
-    return value
+    A record's `repr` has all its fields by name, so that a new field changes digests.
+    """
+    return hashlib.blake2b(repr(sample).encode(), digest_size=12).hexdigest()
 
 
 class JournalDamagedError(ValueError):
@@ -118,9 +109,7 @@ class Journal:
         Raises:
             errors.CupelError: The disk is full, or the file is gone.
         """
-        self._write(
-            orjson.dumps({"sample_id": sample_id, "digest": digest, "outcome": outcome}) + b"\n", sample_id
-        )
+        self._write(orjson.dumps({"sample_id": sample_id, "digest": digest, "outcome": outcome}) + b"\n", sample_id)
 
     def outcome(self, sample_id: str) -> dict[str, Any]:
         """Reads an outcome back."""
@@ -209,9 +198,7 @@ def open_journal(path: Path) -> Journal:
                 return Journal(path, descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
-            raise UsageError(
-                f"{path}: another run writes this journal; wait for it or choose another --out"
-            ) from error
+            raise UsageError(f"{path}: another run writes this journal; wait for it or choose another --out") from error
         os.close(descriptor)
 
 
@@ -233,11 +220,7 @@ def _check_header(path: Path, line: bytes, run: Mapping[str, Any]) -> None:
         header = orjson.loads(line)
     except orjson.JSONDecodeError:
         header = None
-    if (
-        not isinstance(header, dict)
-        or header.get("journal") != FORMAT
-        or not isinstance(header.get("run"), dict)
-    ):
+    if not isinstance(header, dict) or header.get("journal") != FORMAT or not isinstance(header.get("run"), dict):
         raise ResultsExistError(f"{path}: this is no journal that this version can read; {_ADVICE}")
     theirs = header["run"]
     differences = [

@@ -22,8 +22,11 @@ _LONGEST_TEXT = 4096
 # Where a node stands. Code in a class body or a comprehension runs at load, but binds no name of the module.
 _MODULE, _CLASS, _FUNCTION = 0, 1, 2
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_OWN_NAMES = (ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_FUNCTIONS = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda})
+_OWN_NAMES = frozenset({ast.ClassDef, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp})
+# Half of all nodes, and nothing but marks below them.
+_LEAVES = frozenset({ast.Name, ast.Constant})
+_MARKS = (ast.expr_context, ast.operator)
 _LOOKED_AT = frozenset(
     {
         ast.AsyncFunctionDef,
@@ -83,16 +86,18 @@ def walk(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
     while waiting:
         node, scope = waiting.pop()
         yield node, scope
-        inside = scope
-        if isinstance(node, _OWN_NAMES):
-            inside = max(scope, _CLASS)
-        function = isinstance(node, _FUNCTIONS)
-        for name, value in vars(node).items():
+        kind = type(node)
+        if kind in _LEAVES:
+            continue
+        inside = max(scope, _CLASS) if kind in _OWN_NAMES else scope
+        function = kind in _FUNCTIONS
+        for name in node._fields:
+            value = getattr(node, name)
             # Decorators, defaults and annotations of a function run where the function is defined.
             place = _FUNCTION if function and name == "body" else inside
             if isinstance(value, list):
-                waiting.extend((item, place) for item in value if isinstance(item, ast.AST))
-            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context | ast.operator):
+                waiting.extend([(item, place) for item in value if isinstance(item, ast.AST)])
+            elif isinstance(value, ast.AST) and not isinstance(value, _MARKS):
                 waiting.append((value, place))
 
 
