@@ -56,7 +56,7 @@ def test_the_table_tells_all() -> None:
         "50.0 % (",
         "SANDBOX_ERROR         1",
         "left out: pass@5: ",
-        "the views differ in 1 samples (1 pass in compat alone):\n",
+        "the views differ in 1 sample (1 pass in compat alone):\n",
         "  T/1#0: TAMPERED: zero \\x1b[2Jtests [red]",
         "SANDBOX_ERROR: the sandbox failed at 1 samples (T/2#0)",
         "without any judged sample: T/2",
