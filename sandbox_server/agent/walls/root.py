@@ -184,7 +184,9 @@ def enter_cell(disk_bytes: int, links: Sequence[Link], *, own_proc: bool) -> Non
         syscalls.mount(inside, target, None, MS_BIND)
     show_again(links)
     if own_proc:
-        syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        # The cell's first process is hidden: it shares its memory with the zygote, and through its oom_score_adj, which
+        # belongs to whoever shares its uid, a sample would set the zygote's.
+        syscalls.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2")
     else:
         syscalls.mount("none", "/proc", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=4k")
     os.chdir(WORK)
