@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 _WARM_UP = 20
 _STAGES = ("received", "screened", "placed", "forked", "started", "ended", "answered")
 _LEADS_TO = {
-    "sent": "request on its way",
+    "sent": "the request's way",
     "received": "screen",
     "screened": "queue for a slot",
-    "placed": "agent, and fork of the cell",
+    "placed": "agent, fork",
     "forked": "walls",
-    "started": "load and test",
-    "ended": "end of the cell, verdict, answer",
+    "started": "load, test, report",
+    "ended": "facts, verdict, the answer's way",
 }
 """What happens between a stamp and the next one."""
 
