@@ -38,9 +38,11 @@ from sandbox_server.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _MAXIMUM_ID_CHARACTERS = 512
+_MAXIMUM_PATH_PARTS, _MAXIMUM_NAME_BYTES = 32, 255  # the first as the agent places them, the second as Linux does
+_PAGE_BYTES = 4096  # files of a cell are kept in whole pages
 _MAXIMUM_PATH_CHARACTERS = 1024
 _MAXIMUM_ITEMS = 10_000
 _MAXIMUM_ENVIRONMENT_BYTES = 64 << 10
@@ -104,10 +106,14 @@ def read_sample(message: pb.Sample, rules: Rules) -> Sample:
     if message.attempt < 0:
         raise _bad("attempt", message.attempt, "below 0; attempts count from 1")
     _check_size(message, rules)
+    task = _task(message, rules.maximum_source_bytes)
+    limits = _limits(message.limits, rules) if message.HasField("limits") else rules.default_limits
+    if isinstance(task, ScriptTask) and task.files:
+        _check_files(task.files, limits)
     return Sample(
         sample_id=sample_id,
-        task=_task(message, rules.maximum_source_bytes),
-        limits=_limits(message.limits, rules) if message.HasField("limits") else rules.default_limits,
+        task=task,
+        limits=limits,
         attempt=message.attempt or 1,
         environment=_environment(message.environment, rules),
         seed=message.seed,
@@ -243,9 +249,7 @@ def _task(message: pb.Sample, maximum_source_bytes: int) -> Task:
 def _check_texts(kind: str, task: Any, maximum: int) -> None:
     for name in ("source", "solution", "test", "check"):
         _check_text(f"{kind}.{name}", len(getattr(task, name, "").encode()), maximum)
-    _check_text(
-        f"{kind}.assertions", sum(len(text.encode()) for text in getattr(task, "assertions", ())), maximum
-    )
+    _check_text(f"{kind}.assertions", sum(len(text.encode()) for text in getattr(task, "assertions", ())), maximum)
 
 
 def _check_text(name: str, size: int, maximum: int) -> None:
@@ -268,12 +272,24 @@ def _script(task: pb.ScriptTask) -> ScriptTask:
         stdin=task.stdin,
         files=tuple(
             File(path, file.content)
-            for path, file in zip(
-                _paths("script.files", (file.path for file in task.files)), task.files, strict=True
-            )
+            for path, file in zip(_paths("script.files", (file.path for file in task.files)), task.files, strict=True)
         ),
         collect=_paths("script.collect", task.collect),
     )
+
+
+def _check_files(files: Sequence[File], limits: Limits) -> None:
+    """Checks that files can be placed beside each other in a file system of the sample's size."""
+    paths = {file.path for file in files}
+    for path in paths:
+        parts = path.split("/")
+        for count in range(1, len(parts)):
+            if "/".join(parts[:count]) in paths:
+                raise _bad("script.files", path, f"below {'/'.join(parts[:count])!r}, which is a file")
+    pages = sum(-(-len(file.content) // _PAGE_BYTES) for file in files)
+    if pages * _PAGE_BYTES > limits.disk_bytes:
+        size = f"{pages * _PAGE_BYTES} bytes"
+        raise _bad("script.files", size, "more than the sample's disk_bytes", maximum=str(limits.disk_bytes))
 
 
 def _paths(name: str, paths: Iterable[str]) -> tuple[str, ...]:
@@ -284,6 +300,9 @@ def _paths(name: str, paths: Iterable[str]) -> tuple[str, ...]:
             raise _bad(name, path, f"not a path of 1 to {_MAXIMUM_PATH_CHARACTERS} characters without NUL")
         if path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")):
             raise _bad(name, path, 'not a path inside the working directory: no leading "/", no ".", no ".."')
+        parts = path.split("/")
+        if len(parts) > _MAXIMUM_PATH_PARTS or any(len(part.encode()) > _MAXIMUM_NAME_BYTES for part in parts):
+            raise _bad(name, path, f"above {_MAXIMUM_PATH_PARTS} parts of {_MAXIMUM_NAME_BYTES} bytes each")
     if len(set(checked)) != len(checked):
         raise _bad(name, next(path for path in checked if checked.count(path) > 1), "named twice")
     return checked
@@ -291,9 +310,7 @@ def _paths(name: str, paths: Iterable[str]) -> tuple[str, ...]:
 
 def _unittest(task: pb.UnittestTask) -> UnittestTask:
     if not task.test:
-        raise FieldMissingError(
-            "unittest.test is empty: nothing would judge the solution", field="unittest.test"
-        )
+        raise FieldMissingError("unittest.test is empty: nothing would judge the solution", field="unittest.test")
     return UnittestTask(
         solution=task.solution,
         test=task.test,
@@ -310,9 +327,7 @@ def _function_check(task: pb.FunctionCheckTask) -> FunctionCheckTask:
         raise FieldMissingError(f"{name} is empty: name the function to judge", field=name)
     if not task.check and not task.assertions:
         name = "function_check.check"
-        raise FieldMissingError(
-            f"{name} and assertions are both empty: nothing would judge the function", field=name
-        )
+        raise FieldMissingError(f"{name} and assertions are both empty: nothing would judge the function", field=name)
     _check_count("function_check.assertions", len(task.assertions))
     return FunctionCheckTask(
         solution=task.solution,

@@ -86,8 +86,6 @@ def test_paths_that_lead_out_are_refused(target: Target, path: str, field: str) 
     assert status.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-# wire.requests takes them, the cell cannot place them, and the answer is SANDBOX_ERROR: it has to be a refusal.
-_UNCHECKED = pytest.mark.xfail(reason="wire.requests does not check that files can be placed together", strict=True)
 COLLECTED = """
 import os, socket
 os.mkfifo("fifo")
@@ -116,12 +114,12 @@ def test_only_regular_files_are_collected(target: Target) -> None:
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
-        pytest.param({"a": b"x", "a/b": b"x"}, {}, marks=_UNCHECKED, id="a file that is a folder"),
-        pytest.param({"a/b": b"x", "a": b"x"}, {}, marks=_UNCHECKED, id="a folder that is a file"),
-        pytest.param({"big": b"x" * (1 << 20)}, {"disk_bytes": 1 << 16}, marks=_UNCHECKED, id="more than the disk"),
+        pytest.param({"a": b"x", "a/b": b"x"}, {}, id="a file that is a folder"),
+        pytest.param({"a/b": b"x", "a": b"x"}, {}, id="a folder that is a file"),
+        pytest.param({"big": b"x" * (1 << 20)}, {"disk_bytes": 1 << 16}, id="more than the disk"),
         pytest.param({"big": b"x" * (1 << 20)}, {"file_size_bytes": 1 << 10}, id="more than a file"),
-        pytest.param({"n" * 300: b"x"}, {}, marks=_UNCHECKED, id="a name too long"),
-        pytest.param({"/".join(["n"] * 33): b"x"}, {}, marks=_UNCHECKED, id="a path too deep"),
+        pytest.param({"n" * 300: b"x"}, {}, id="a name too long"),
+        pytest.param({"/".join(["n"] * 33): b"x"}, {}, id="a path too deep"),
     ],
 )
 def test_files_that_cannot_be_placed_are_not_the_servers_fault(
