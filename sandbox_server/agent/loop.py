@@ -7,7 +7,7 @@ import select
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from . import digest, errands, protocol, tree, zygote
 from .started import Finish, StartedCell
@@ -65,7 +65,6 @@ class Agent:
         self._zygotes: Dict[str, _Zygote] = {}
         self._cells: Dict[int, StartedCell] = {}
         self._handlers: Dict[int, Callable[[int], None]] = {}
-        self._groups_left: List[cgroup.Group] = []
         self._poll = select.poll()
         self._stopping = False
         self._next_tick = 0.0
@@ -126,7 +125,8 @@ class Agent:
 
     def _tick(self, now: float) -> None:
         self._next_tick = now + _TICK_S
-        self._groups_left = [group for group in self._groups_left if not group.remove()]
+        if self._built.cgroups is not None:
+            self._built.cgroups.tidy()
         while True:  # as the first process of its namespace the agent gets what has lost its parent
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -185,14 +185,13 @@ class Agent:
             if self._built.cgroups is not None:
                 limits = spec["limits"]
                 processes = limits["processes"] + PROCESS_HEADROOM
-                group = self._built.cgroups.create("cell%d" % number, limits["memory_bytes"], processes)
+                group = self._built.cgroups.take(limits["memory_bytes"], processes)
             cell = StartedCell(number, spec, self._built.blueprint, group, chosen.pid, self, finish)
             self._cells[number] = cell
             cell.start(chosen.control)
         except OSError as error:
             self._cells.pop(number, None)
-            if group is not None and not group.remove():
-                self._groups_left.append(group)
+            self._give_back(group)
             finish({"sandbox_fault": {"reason": "CELL_NOT_BUILT", "message": str(error)}})
 
     def _profile(self, spec: Dict[str, Any]) -> str:
@@ -206,7 +205,7 @@ class Agent:
             keep = [*self._handlers, self._stream.write_fd]
             for cell in self._cells.values():
                 keep += cell.descriptors()
-            keep += list(self._built.cgroups.folders.values()) if self._built.cgroups else []
+            keep += self._built.cgroups.descriptors() if self._built.cgroups else []
             pid, control = zygote.start(self._profiles[profile], self._built.blueprint, sorted(set(keep)))
             made = _Zygote(profile, pid, control)
             self._zygotes[profile] = made
@@ -226,9 +225,12 @@ class Agent:
         """Sends the facts of a cell of which nothing is left."""
         del self._cells[cell.number]
         facts = cell.facts()
-        if cell.group is not None and not cell.group.remove():
-            self._groups_left.append(cell.group)
+        self._give_back(cell.group)
         cell.finish(facts)
+
+    def _give_back(self, group: Optional[cgroup.Group]) -> None:
+        if group is not None and self._built.cgroups is not None:
+            self._built.cgroups.give_back(group)
 
     def _lose(self, one: _Zygote) -> None:
         """Gives up a zygote that died, and its cells with it. The next sample starts another.

@@ -72,7 +72,7 @@ class StartedCell:
 
     def descriptors(self) -> List[int]:
         """Returns the descriptors that nobody else may hold."""
-        found = [self._place, self._memory_events, self._spec_fd]
+        found = [self._place, self._spec_fd, *(self.group.descriptors() if self.group is not None else ())]
         if self._run is not None:
             found += [*self._run.descriptors(), *self._run.given]
         return [descriptor for descriptor in found if descriptor >= 0]
@@ -83,7 +83,7 @@ class StartedCell:
         """Has the cell made, and its first process."""
         self._zygote = zygote_control
         if self.group is not None:
-            self._memory_events = self.group.open_events()
+            self._memory_events = self.group.events
         inside = {name: self._spec[name] for name in ("kind", "program", "limits", "env", "seed")}
         self._spec_fd = memory_file("spec", marshal.dumps(inside))
         self._begin_run()
@@ -102,16 +102,12 @@ class StartedCell:
         elif self._spec["program"].get("stdin_b64"):
             stdin = protocol.unb64(self._spec["program"]["stdin_b64"])
         run = self._run = Run(self._limits, self._blueprint, kept_bytes, tests, stdin)
-        joins = self.group.open_for_joining() if self.group is not None else []
+        joins = self.group.joins if self.group is not None else []
         control, *streams = run.given
         given = cell.Given.of([control, self._spec_fd, *streams, *joins])
         is_new, is_last = self._facts is None, self._cases is None
         self._stands = False
-        try:
-            zygote.request(self._zygote, self.number, self._limits["disk_bytes"], given, is_new=is_new, is_last=is_last)
-        finally:
-            for descriptor in joins:
-                os.close(descriptor)
+        zygote.request(self._zygote, self.number, self._limits["disk_bytes"], given, is_new=is_new, is_last=is_last)
         run.hand_over()
         self.next_event = time.monotonic() + _BUILD_S
         watch = self._loop.watch
@@ -246,7 +242,7 @@ class StartedCell:
         }
         if self.group is not None and "usage" in facts:
             _add_counts(self.group, facts)
-        for descriptor in (self._place, self._memory_events, self._spec_fd):
+        for descriptor in (self._place, self._spec_fd):
             if descriptor >= 0:
                 os.close(descriptor)
         if not self._blueprint.namespaces:

@@ -36,38 +36,69 @@ _VERSION_2 = _Files("memory.max", "memory.swap.max", "memory.peak", "memory.even
 
 
 class Group:
-    """The groups of one cell: one directory for each hierarchy."""
+    """The groups of one cell: one directory for each hierarchy, with the descriptors that a cell's life needs.
 
-    __slots__ = ("_cgroups", "_name")
+    Args:
+        cgroups: The worker's groups.
+        name: The directories' name.
+    """
 
     def __init__(self, cgroups: "Cgroups", name: str) -> None:
         self._cgroups = cgroups
         self._name = name
+        self._limits = (-1, -1)
+        self._opened: List[int] = []
+        self._counted = Usage(0, 0, 0)
+        files, memory = cgroups.files, cgroups.folders["memory"]
+        pids = cgroups.folders.get("pids", memory)
+        for folder in cgroups.folders.values():
+            os.mkdir(name, dir_fd=folder)
+        self.joins = [self._open(folder, "cgroup.procs", os.O_RDWR) for folder in cgroups.folders.values()]
+        """Descriptors: a process that writes "0" to each is in the group."""
+        self.events = self._open(memory, files.memory_events, os.O_RDONLY)
+        """A descriptor to read with `killed_for_memory`."""
+        # memory.peak came with Linux 5.19, and has been writable only since 6.12.
+        peak_flags = os.O_RDWR if cgroups.version == 1 else os.O_RDONLY
+        self._peak = self._open(memory, files.memory_peak, peak_flags) if cgroups.has_peak(name) else -1
+        self._pids_events = self._open(pids, "pids.events", os.O_RDONLY)
 
-    def open_for_joining(self) -> List[int]:
-        """Returns descriptors; a process that writes "0" to each is in the group. The caller closes them."""
-        flags = os.O_WRONLY | os.O_CLOEXEC
-        return [
-            os.open(self._name + "/cgroup.procs", flags, dir_fd=folder) for folder in self._cgroups.folders.values()
-        ]
+    def _open(self, folder: int, file: str, flags: int) -> int:
+        self._opened.append(os.open(self._name + "/" + file, flags | os.O_CLOEXEC, dir_fd=folder))
+        return self._opened[-1]
 
-    def open_events(self) -> int:
-        """Returns a descriptor to read with `killed_for_memory`. The caller closes it."""
-        path = self._name + "/" + self._cgroups.files.memory_events
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._cgroups.folders["memory"])
+    def descriptors(self) -> List[int]:
+        """Returns all that is open."""
+        return self._opened
+
+    def limit(self, memory_bytes: int, processes: int) -> None:
+        """Sets the limits, and forgets the peak.
+
+        Raises:
+            OSError: The kernel refused.
+        """
+        if (memory_bytes, processes) != self._limits:
+            self._cgroups.write_limits(self._name, memory_bytes, processes)
+            self._limits = (memory_bytes, processes)
+        elif self._peak >= 0:
+            os.pwrite(self._peak, b"0", 0)
 
     def usage(self) -> Usage:
         """Returns what was counted so far."""
-        files = self._cgroups.files
-        memory = self._cgroups.folders["memory"]
-        peak = _read(memory, self._name + "/" + files.memory_peak)
-        kills = _field(_read(memory, self._name + "/" + files.memory_events), "oom_kill")
-        pids = self._cgroups.folders.get("pids", memory)
-        refused = _field(_read(pids, self._name + "/pids.events"), "max")
-        return Usage(int(peak) if peak.strip().isdigit() else 0, kills, refused)
+        peak = _text(self._peak) if self._peak >= 0 else ""
+        kills, refused = _field(_text(self.events), "oom_kill"), _field(_text(self._pids_events), "max")
+        self._counted = Usage(int(peak) if peak.strip().isdigit() else 0, kills, refused)
+        return self._counted
+
+    @property
+    def is_as_new(self) -> bool:
+        """Whether nobody is in it and nothing was counted that cannot be set back, as far as was asked."""
+        clean = self._counted.out_of_memory_kills == 0 and self._counted.refused_forks == 0
+        return clean and not any(_text(descriptor) for descriptor in self.joins)
 
     def remove(self) -> bool:
         """Removes the groups; returns whether all are gone (a process that is still dying keeps its group)."""
+        while self._opened:
+            os.close(self._opened.pop())
         gone = True
         for folder in self._cgroups.folders.values():
             try:
@@ -82,6 +113,9 @@ class Group:
 class Cgroups:
     """The worker's group, below which each cell gets one.
 
+    Making and removing a group costs more than all else that a cell does with it. Version 1 can set a group back, so
+    there it is used again for another cell, once it is empty.
+
     Args:
         folders: Descriptors of the worker's group by controller; version 2 has only "memory" for both.
         paths: The same as paths, for removal by a process that still sees them.
@@ -92,50 +126,78 @@ class Cgroups:
         self.folders = folders
         self.paths = paths
         self.files = files
+        self.version = 1 if files is _VERSION_1 else 2
+        self._free: List[Group] = []
+        self._leaving: List[Group] = []
+        self._made = 0
 
-    @property
-    def version(self) -> int:
-        """1 or 2."""
-        return 1 if self.files is _VERSION_1 else 2
+    def descriptors(self) -> List[int]:
+        """Returns the descriptors of the worker's group and of those that wait for a cell."""
+        waiting = [number for group in (*self._free, *self._leaving) for number in group.descriptors()]
+        return [*self.folders.values(), *waiting]
 
-    def create(self, name: str, memory_bytes: int, processes: int) -> Group:
-        """Makes the group of one cell, with its limits.
+    def take(self, memory_bytes: int, processes: int) -> Group:
+        """Returns the group of one cell, with its limits.
 
         Raises:
             OSError: The kernel refused.
         """
-        group = Group(self, name)
-        for folder in self.folders.values():
-            os.mkdir(name, dir_fd=folder)
+        while self._free:
+            group = self._free.pop()
+            try:
+                group.limit(memory_bytes, processes)
+            except OSError:  # what the last cell left charged to it is above the limit
+                self._leaving.append(group)
+            else:
+                return group
+        self._made += 1
+        group = Group(self, "cell%d" % self._made)
+        try:
+            group.limit(memory_bytes, processes)
+        except OSError:
+            self.give_back(group)
+            raise
+        return group
+
+    def give_back(self, group: Group) -> None:
+        """Takes the group of a cell that is gone."""
+        if self.version == 1 and group.is_as_new:
+            self._free.append(group)
+        elif not group.remove():
+            self._leaving.append(group)
+
+    def tidy(self) -> None:
+        """Removes the groups that could not be removed when they were given back."""
+        self._leaving = [group for group in self._leaving if not group.remove()]
+
+    def has_peak(self, name: str) -> bool:
+        """Whether this kernel tells the peak of a group's memory."""
+        try:
+            os.stat(name + "/" + self.files.memory_peak, dir_fd=self.folders["memory"])
+        except FileNotFoundError:
+            return False
+        return True
+
+    def write_limits(self, name: str, memory_bytes: int, processes: int) -> None:
+        """Writes the limits of a group."""
         memory = self.folders["memory"]
         _write(memory, name + "/" + self.files.memory_limit, str(memory_bytes))
         if self.files.swap_limit:
             try:  # absent without swap accounting; memory is then bounded and swap is the operator's choice
-                _write(
-                    memory,
-                    name + "/" + self.files.swap_limit,
-                    "0" if self.version == 2 else str(memory_bytes),
-                )
+                swap = "0" if self.version == 2 else str(memory_bytes)
+                _write(memory, name + "/" + self.files.swap_limit, swap)
             except OSError:
                 self.files = self.files._replace(swap_limit=None)
         _write(self.folders.get("pids", memory), name + "/pids.max", str(processes))
-        return group
 
 
 def killed_for_memory(events: int) -> bool:
     """Whether the kernel has killed a process of the group whose events these are."""
-    return _field(os.pread(events, 4096, 0).decode("ascii", "replace"), "oom_kill") > 0
+    return _field(_text(events), "oom_kill") > 0
 
 
-def _read(folder: int, path: str) -> str:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    except FileNotFoundError:  # memory.peak came with Linux 5.19
-        return ""
-    try:
-        return os.read(descriptor, 4096).decode("ascii", "replace")
-    finally:
-        os.close(descriptor)
+def _text(descriptor: int) -> str:
+    return os.pread(descriptor, 4096, 0).decode("ascii", "replace")
 
 
 def _write(folder: int, path: str, text: str) -> None:
@@ -246,12 +308,12 @@ def _remove_left_over(base: str) -> None:
     for name in os.listdir(base):
         pid = name[len(_PREFIX) :]
         if name.startswith(_PREFIX) and pid.isdigit() and not os.path.exists("/proc/" + pid):
-            remove_tree(os.path.join(base, name))
+            remove_tree(os.path.join(base, name), tries=1)
 
 
-def remove_tree(path: str) -> None:
+def remove_tree(path: str, tries: int = 50) -> None:
     """Removes a group and the groups below it; what is still in use after a second is left to the next agent."""
-    for _ in range(50):
+    for _ in range(tries):
         try:
             for name in os.listdir(path):
                 if os.path.isdir(os.path.join(path, name)):

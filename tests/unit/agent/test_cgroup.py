@@ -48,17 +48,30 @@ def test_a_delegated_version_2_group_gives_cells_their_limits(version_2: Path) -
     cgroups, why = cgroup.prepare(None)
     assert cgroups is not None, why
     assert cgroups.version == 2
-    group = cgroups.create("cell7", 1 << 20, 9)
-    cell = Path(cgroups.paths[0]) / "cell7"
+    group = cgroups.take(1 << 20, 9)
+    cell = Path(cgroups.paths[0]) / "cell1"
     assert (cell / "memory.max").read_text().startswith("1048576")
     assert (cell / "memory.swap.max").read_text().startswith("0")
     assert (cell / "pids.max").read_text().startswith("9")
     assert group.usage() == cgroup.Usage(4096, 1, 3)
-    joins = group.open_for_joining()
-    assert len(joins) == 1
-    events = group.open_events()
-    assert cgroup.killed_for_memory(events)
-    for descriptor in (*joins, events, *cgroups.folders.values()):
+    assert len(group.joins) == 1
+    assert cgroup.killed_for_memory(group.events)
+    _close(group, cgroups)
+
+
+def test_version_2_groups_are_not_used_twice(version_2: Path) -> None:
+    (version_2 / "cgroup.subtree_control").write_text("cpu memory pids")
+    cgroups, _ = cgroup.prepare(None)
+    assert cgroups is not None
+    first = cgroups.take(1 << 20, 9)
+    cgroups.give_back(first)  # the imitation's files keep it from being removed, so it stays to be tidied
+    second = cgroups.take(1 << 20, 9)
+    assert second is not first
+    _close(second, cgroups)
+
+
+def _close(group: cgroup.Group, cgroups: cgroup.Cgroups) -> None:
+    for descriptor in (*group.descriptors(), *cgroups.folders.values()):
         os.close(descriptor)
 
 
