@@ -192,7 +192,7 @@ sys.modules["math"] = json
 sys.path.append("/poisoned")
 os.environ["POISON"] = "1"
 os.umask(0o777)
-for folder in (".", "/tmp", "/dev/shm", os.environ["HOME"]):
+for folder in ["."] + %r:
     try:
         open(os.path.join(folder, "%s"), "w").write("poison")
     except OSError:
@@ -212,8 +212,9 @@ CLEAN = ["[1]", 1, "abc", "math", False, False, "0o22", 0, "assertEqual"]
 
 async def test_a_cell_finds_nothing_of_the_one_before(bench: Bench) -> None:
     token = f"cupel-{secrets.token_hex(8)}"
+    # Without walls these are the machine's own.
     places = ["/tmp", "/dev/shm"] if bench.way.walled else []
-    await bench.printed(CHANGE % token)
+    await bench.printed(CHANGE % (places, token))
     assert json.loads(await bench.printed(LOOK % (places, token))) == [CLEAN, []]
 
 
