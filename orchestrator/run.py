@@ -98,9 +98,7 @@ class Ledger:
             walls = outcome.get("missing_walls")
             self.missing_walls.update(walls if isinstance(walls, list) else ())
             if "environment" in outcome:
-                self.environments[
-                    f"{outcome['environment']} ({outcome.get('environment_digest', 'no digest')})"
-                ] += 1
+                self.environments[f"{outcome['environment']} ({outcome.get('environment_digest', 'no digest')})"] += 1
         views_differ = result.compat_passed != result.strict_passed
         kept = {"strict": result.outcome.get("strict", {})} if views_differ else {}
         self.results[result.sample_id] = replace(result, details={}, outcome=kept)
@@ -207,9 +205,7 @@ def _resume(plan: Plan, journal: Journal, ledger: Ledger, progress: RunProgress)
 class _Session:
     """Gets pending samples judged and journaled."""
 
-    def __init__(
-        self, config: Config, plan: Plan, journal: Journal, ledger: Ledger, *, progress: RunProgress
-    ) -> None:
+    def __init__(self, config: Config, plan: Plan, journal: Journal, ledger: Ledger, *, progress: RunProgress) -> None:
         self._config = config
         self._plan = plan
         self._journal = journal
@@ -317,9 +313,7 @@ def _references(plan: Plan, ledger: Ledger) -> References | None:
     return References(len(judged), [result.task_id for result in judged if not result.compat_passed])
 
 
-def _write(
-    config: Config, plan: Plan, journal: Journal, summary: Summary, references: References | None
-) -> None:
+def _write(config: Config, plan: Plan, journal: Journal, summary: Summary, references: References | None) -> None:
     """Writes the result files."""
 
     def rows() -> Iterator[Row]:

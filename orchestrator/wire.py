@@ -200,10 +200,7 @@ def _sample(sample: Sample, attempt: int) -> pb.Sample:
         message.stdio.CopyFrom(
             pb.StdioTask(
                 source=task.source,
-                cases=[
-                    pb.StdioCase(stdin=case.stdin, expected_stdout=case.expected_stdout)
-                    for case in task.cases
-                ],
+                cases=[pb.StdioCase(stdin=case.stdin, expected_stdout=case.expected_stdout) for case in task.cases],
                 comparison=pb.Comparison(
                     mode=_COMPARISONS[task.comparison],
                     absolute_tolerance=task.absolute_tolerance,
@@ -239,9 +236,7 @@ def result(sample_id: str, task_id: str, index: int, outcome: dict[str, Any]) ->
     judged = verdict not in {"SANDBOX_ERROR", "UNSPECIFIED"}
     compat = outcome.get("compat", {})
     details = {
-        test["test_id"]: test.get("detail", "")
-        for test in outcome.get("tests", ())
-        if test.get("status") in _FAILING
+        test["test_id"]: test.get("detail", "") for test in outcome.get("tests", ()) if test.get("status") in _FAILING
     }
     if outcome.get("error"):
         details.setdefault("ALL", outcome["error"])

@@ -43,25 +43,15 @@ def main() -> None:
 
 @main.command()
 @click.option("--listen", metavar="ADDR", help="host:port or unix:PATH; several with commas.")
-@click.option(
-    "--insecure-listen/--no-insecure-listen", default=None, help="Listen beyond this machine. No auth!"
-)
+@click.option("--insecure-listen/--no-insecure-listen", default=None, help="Listen beyond this machine. No auth!")
 @click.option("--runtime", type=click.Choice(["auto", "local", "simulated"]), help="What makes the workers.")
 @click.option("--python", type=click.Path(path_type=Path), help="The environment's interpreter.")
 @click.option("--environment", metavar="NAME", help="The environment's name.")
 @click.option("--slots", type=click.IntRange(1), help="How many cells run at once.")
-@click.option(
-    "--allow-weak-isolation/--no-allow-weak-isolation", default=None, help="Start with walls missing."
-)
-@click.option(
-    "--require-wall", "required_walls", metavar="NAME", multiple=True, help="A wall that must stand."
-)
-@click.option(
-    "--drain-grace", "drain_grace_s", type=float, metavar="S", help="Seconds for samples at a stop."
-)
-@click.option(
-    "--die-with-parent/--no-die-with-parent", default=None, help="Stop when the parent process ends."
-)
+@click.option("--allow-weak-isolation/--no-allow-weak-isolation", default=None, help="Start with walls missing.")
+@click.option("--require-wall", "required_walls", metavar="NAME", multiple=True, help="A wall that must stand.")
+@click.option("--drain-grace", "drain_grace_s", type=float, metavar="S", help="Seconds for samples at a stop.")
+@click.option("--die-with-parent/--no-die-with-parent", default=None, help="Stop when the parent process ends.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
 @click.option("--print-config", is_flag=True, help="Print the configuration as JSON and end.")
@@ -124,9 +114,7 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def _print(diagnosis: Diagnosis, settings: Settings) -> None:
     console = Console()
     environment = diagnosis.environment
-    console.print(
-        f"python    {environment.python_version} at {settings.python} (digest {environment.digest[:16]})"
-    )
+    console.print(f"python    {environment.python_version} at {settings.python} (digest {environment.digest[:16]})")
     console.print(f"profiles  {', '.join(environment.preload_profiles) or 'none could be preloaded'}")
     console.print(f"memory    {diagnosis.memory_source}")
     limits, maximum = settings.default_limits, settings.maximum_limits

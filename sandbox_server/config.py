@@ -104,18 +104,12 @@ class Settings(BaseSettings):
         max_length=200,
         description="The name that samples use for that environment.",
     )
-    slots: int = Field(
-        default=4 * (os.cpu_count() or 1), ge=1, le=4096, description="How many cells run at once."
-    )
+    slots: int = Field(default=4 * (os.cpu_count() or 1), ge=1, le=4096, description="How many cells run at once.")
     default_limits: LimitSettings = Field(
         default=DEFAULT_LIMITS, description="Limits in force where a sample names none."
     )
-    maximum_limits: LimitSettings = Field(
-        default=MAXIMUM_LIMITS, description="Limits above these are refused."
-    )
-    maximum_source_bytes: int = Field(
-        default=_MIB, ge=1, le=4 * _MIB, description="The largest program text."
-    )
+    maximum_limits: LimitSettings = Field(default=MAXIMUM_LIMITS, description="Limits above these are refused.")
+    maximum_source_bytes: int = Field(default=_MIB, ge=1, le=4 * _MIB, description="The largest program text.")
     maximum_sample_bytes: int = Field(
         default=4 * _MIB,
         ge=1,
@@ -154,9 +148,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, else json."
     )
-    die_with_parent: bool = Field(
-        default=False, description="Stop when the process that started the server ends."
-    )
+    die_with_parent: bool = Field(default=False, description="Stop when the process that started the server ends.")
 
     @field_validator("listen", "required_walls", "visible_paths", "hidden_paths", mode="before")
     @classmethod
@@ -170,9 +162,7 @@ class Settings(BaseSettings):
     def _profile_names(cls, profiles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         for name, modules in profiles.items():
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name) or name == "none":
-                raise ValueError(
-                    f"{name!r} cannot name a profile: lower-case letters, digits, '-', '_'; not 'none'"
-                )
+                raise ValueError(f"{name!r} cannot name a profile: lower-case letters, digits, '-', '_'; not 'none'")
             for module in modules:
                 if not all(part.isidentifier() for part in module.split(".")):
                     raise ValueError(f"profile {name!r}: {module!r} is not a module's name")
@@ -196,9 +186,7 @@ class Settings(BaseSettings):
         maximum = self.maximum_limits.model_dump()
         for name, value in self.default_limits.model_dump().items():
             if value > maximum[name]:
-                raise ValueError(
-                    f"default_limits.{name} is {value}, above maximum_limits.{name}: {maximum[name]}"
-                )
+                raise ValueError(f"default_limits.{name} is {value}, above maximum_limits.{name}: {maximum[name]}")
         return self
 
     def printable(self) -> str:

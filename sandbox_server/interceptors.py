@@ -59,9 +59,7 @@ def rich_status(error: RequestError) -> status_pb2.Status:
     return status_pb2.Status(code=code, message=error.message, details=[detail])
 
 
-def _guarded(
-    handler: Any, method: str
-) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]:
+def _guarded(handler: Any, method: str) -> Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Awaitable[Any]]:
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
             return await handler(request, context)

@@ -118,9 +118,7 @@ class Judging:
                     raise
                 _log.warning("rerun", sample_id=sample.sample_id, attempt=sample.attempt, reason=str(error))
 
-    def _failed(
-        self, sample: Sample, fault: SandboxFault, screening: Screening, timeline: Timeline
-    ) -> Outcome:
+    def _failed(self, sample: Sample, fault: SandboxFault, screening: Screening, timeline: Timeline) -> Outcome:
         self._log_fault(sample, fault)
         facts = Facts(sandbox_fault=fault)
         judgement = judge(sample.task, sample.limits, screening, facts)

@@ -124,11 +124,7 @@ class Screener:
     def _same_grammar(self, environment: str) -> bool:
         server = [str(part) for part in sys.version_info[:2]]
         environments, _ = self._runtime.describe()
-        return all(
-            known.python_version.split(".")[:2] == server
-            for known in environments
-            if known.name == environment
-        )
+        return all(known.python_version.split(".")[:2] == server for known in environments if known.name == environment)
 
     async def _by_environment(self, sample: Sample, screening: Screening) -> Screening:
         fault = await self._runtime.parse(sources_of(sample.task)[0], sample.environment)

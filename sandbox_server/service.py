@@ -41,9 +41,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         slots: How many cells run at once.
     """
 
-    def __init__(
-        self, runtime: Runtime, screener: Screener, judging: Judging, rules: Rules, slots: int
-    ) -> None:
+    def __init__(self, runtime: Runtime, screener: Screener, judging: Judging, rules: Rules, slots: int) -> None:
         self._runtime = runtime
         self._screener = screener
         self._judging = judging

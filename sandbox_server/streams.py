@@ -125,16 +125,12 @@ class ExecuteStream:
             kind = request.WhichOneof("message")
             if kind == "sample":
                 if not self._serving():
-                    return WorkersLostError(
-                        "this server has lost its workers; send unanswered samples elsewhere"
-                    )
+                    return WorkersLostError("this server has lost its workers; send unanswered samples elsewhere")
                 self._take(request.sample, received_ns)
             elif kind == "cancellation":
                 self._cancel(request.cancellation.sample_id)
             else:
-                raise EmptyRequestError(
-                    "a request holds neither a sample nor a cancellation; set one of them"
-                )
+                raise EmptyRequestError("a request holds neither a sample nor a cancellation; set one of them")
             while self._outbox.qsize() > self._credit + _UNCREDITED_ANSWERS:
                 self._sent.clear()
                 await self._sent.wait()

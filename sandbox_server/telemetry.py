@@ -54,8 +54,7 @@ def configure(level: str, log_format: str) -> None:
 def escape_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escapes control characters in all texts of a line but the traceback, and cuts long ones."""
     return {
-        key: escape(value) if isinstance(value, str) and key != "exception" else value
-        for key, value in event.items()
+        key: escape(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
     }
 
 

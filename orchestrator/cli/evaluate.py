@@ -73,9 +73,7 @@ def _option(*names_: str, **attributes: Any) -> Callable[[Callable[..., None]], 
     type=click.Choice(["complete", "instruct"]),
     help="BigCodeBench: which prompt. [default: complete]",
 )
-@_option(
-    "--subset", type=click.Choice(["full", "hard"]), help="BigCodeBench: which problems. [default: full]"
-)
+@_option("--subset", type=click.Choice(["full", "hard"]), help="BigCodeBench: which problems. [default: full]")
 @_option(
     "--sandbox",
     metavar="ADDR[,ADDR...]",
@@ -100,15 +98,9 @@ def _option(*names_: str, **attributes: Any) -> Callable[[Callable[..., None]], 
 )
 @_option("--only-tasks", metavar="IDS", help="Only these problems, by id or what follows its last slash.")
 @_option("--id-range", metavar="A-B", help="Only problems A up to but not B, in the dataset's order, from 0.")
-@_option(
-    "--partial", is_flag=True, flag_value=True, help="Score the problems that have samples, if not all have."
-)
-@_option(
-    "--check-gt-only", is_flag=True, flag_value=True, help="Run the reference solutions instead of samples."
-)
-@_option(
-    "--gt/--no-gt", help="Run the reference solutions too. [default: for bigcodebench, as its harness does]"
-)
+@_option("--partial", is_flag=True, flag_value=True, help="Score the problems that have samples, if not all have.")
+@_option("--check-gt-only", is_flag=True, flag_value=True, help="Run the reference solutions instead of samples.")
+@_option("--gt/--no-gt", help="Run the reference solutions too. [default: for bigcodebench, as its harness does]")
 @_option("--seed", type=int, metavar="N", help="Seeds the random numbers of every sample. [default: 0]")
 @_option(
     "--out",

@@ -49,14 +49,10 @@ def load(
         raise UsageError(f"--dataset: there is no dataset {name!r}{hint}")
     if name == "demo":
         if data is not None:
-            raise UsageError(
-                "--data: the demo brings its own data; leave --data out, or name another --dataset"
-            )
+            raise UsageError("--data: the demo brings its own data; leave --data out, or name another --dataset")
         return Demo()
     if data is None:
-        raise InputError(
-            "needs a file of its problems; pass it with --data FILE (JSONL, may be gzipped)", file=name
-        )
+        raise InputError("needs a file of its problems; pass it with --data FILE (JSONL, may be gzipped)", file=name)
     if name == "humaneval":
         return HumanEval(data)
     return BigCodeBench(data, calibrated=calibrated, split=split, subset=subset)

@@ -73,9 +73,7 @@ class BigCodeBench:
 
     name = "bigcodebench"
 
-    def __init__(
-        self, path: str, *, calibrated: bool = True, split: str = "complete", subset: str = "full"
-    ) -> None:
+    def __init__(self, path: str, *, calibrated: bool = True, split: str = "complete", subset: str = "full") -> None:
         if split not in SPLITS:
             raise UsageError(f"--split must be one of {', '.join(SPLITS)}, not {split!r}")
         if subset not in SUBSETS:

@@ -84,9 +84,7 @@ class HumanEval:
     def reference(self, task_id: str) -> Completion:
         """Returns the canonical solution, a continuation of the prompt."""
         problem = self._problems[task_id]
-        return Completion(
-            task_id, 0, problem.reference, is_solution=False, source="the reference", is_reference=True
-        )
+        return Completion(task_id, 0, problem.reference, is_solution=False, source="the reference", is_reference=True)
 
     def _problem(self, row: Row) -> Problem:
         """Returns the problem that a row holds, and keeps its tests."""

@@ -189,9 +189,7 @@ def _task(row: Row, kind: str) -> Task:
         check, assertions = row.text("check", ""), row.texts("assertions")
         if not check and not assertions:
             raise row.fault("and 'assertions' are missing; one of them must hold the tests", "check")
-        return FunctionCheckTask(
-            solution="", entry_point=row.name("entry_point"), check=check, assertions=assertions
-        )
+        return FunctionCheckTask(solution="", entry_point=row.name("entry_point"), check=check, assertions=assertions)
     return _stdio_task(row)
 
 

@@ -87,9 +87,7 @@ def parse_addresses(text: str) -> list[str]:
     """
     addresses = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not addresses:
-        raise UsageError(
-            "--sandbox names no server; give unix:PATH or host:port, several with commas between"
-        )
+        raise UsageError("--sandbox names no server; give unix:PATH or host:port, several with commas between")
     for address in addresses:
         if address.startswith("unix:"):
             if not address.removeprefix("unix:"):
@@ -123,9 +121,7 @@ class FixedEndpoints:
         """Waits a while, longer each time; gives a server up that has not come back in the time allowed."""
         delays = [min(_FIRST_DELAY_S * 2**turn, _LONGEST_DELAY_S) for turn in range(max(failures, 1))]
         if sum(delays) > self._patience_s:
-            raise NoSandboxError(
-                f"sandbox server {endpoint.address}: gave up after {self._patience_s:g} s: {reason}"
-            )
+            raise NoSandboxError(f"sandbox server {endpoint.address}: gave up after {self._patience_s:g} s: {reason}")
         await asyncio.sleep(delays[-1])
 
     async def close(self) -> None:
@@ -165,15 +161,11 @@ async def survey(endpoints: Sequence[Endpoint], environment: str) -> dict[str, w
         if isinstance(answer, wire.Capabilities)
     }
     if not found:
-        faults = "; ".join(
-            f"{endpoint.address}: {answer}" for endpoint, answer in zip(endpoints, answers, strict=True)
-        )
+        faults = "; ".join(f"{endpoint.address}: {answer}" for endpoint, answer in zip(endpoints, answers, strict=True))
         raise NoSandboxError(f"no sandbox server answers: {faults}. Is it running (cupel-sandbox serve)?")
     if environment and not any(environment in each.environments for each in found.values()):
         known = sorted({name for each in found.values() for name in each.environments})
-        raise NoSandboxError(
-            f"--environment: no sandbox server has {environment!r}; there are: {', '.join(known)}"
-        )
+        raise NoSandboxError(f"--environment: no sandbox server has {environment!r}; there are: {', '.join(known)}")
     return found
 
 

@@ -148,9 +148,7 @@ class Row:
     def texts(self, field: str) -> tuple[str, ...]:
         """Returns a list of texts, empty where there is none."""
         values = self._list(field)
-        items = Row(
-            self.file, self.line, {f"{field}[{i}]": value for i, value in enumerate(values)}, self._prefix
-        )
+        items = Row(self.file, self.line, {f"{field}[{i}]": value for i, value in enumerate(values)}, self._prefix)
         return tuple(items.text(f"{field}[{i}]") for i in range(len(values)))
 
     def objects(self, field: str) -> Iterator[Row]:

@@ -47,9 +47,7 @@ def read_samples(path: str, dataset: Dataset) -> list[Completion]:
             faults, each with file, line and field.
     """
     faults = Faults()
-    completions = (
-        _read_folder(path, dataset, faults) if _is_folder(path) else _read_file(path, dataset, faults)
-    )
+    completions = _read_folder(path, dataset, faults) if _is_folder(path) else _read_file(path, dataset, faults)
     faults.check()
     if not completions:
         raise InputError(
@@ -98,9 +96,7 @@ class _Numbering:
                 "completion_id",
             )
         if number is not None:
-            self._places.claim(
-                row, "completion_id", (task_id, number), f"completion {number} of {shown(task_id)}"
-            )
+            self._places.claim(row, "completion_id", (task_id, number), f"completion {number} of {shown(task_id)}")
             return number
         self._counts[task_id] = self._counts.get(task_id, -1) + 1
         return self._counts[task_id]
@@ -155,9 +151,7 @@ def _read_folder(path: str, dataset: Dataset, faults: Faults) -> list[Completion
         if task_id is None:
             hint = ("" if faults.full else closest(folder.name, by_folder)) or "; is it the right dataset?"
             faults.add(
-                InputError(
-                    f"no problem of {dataset.name} is called so, with '_' for '/'{hint}", file=str(folder)
-                )
+                InputError(f"no problem of {dataset.name} is called so, with '_' for '/'{hint}", file=str(folder))
             )
             continue
         found[task_id] = list(_programs(folder, task_id, faults))
@@ -174,9 +168,7 @@ def _programs(folder: Path, task_id: str, faults: Faults) -> Iterator[Completion
                 faults.add(InputError("is not named by a number, such as 0.py; rename it", file=str(file)))
             elif int(match[1]) in numbered:
                 other = numbered[int(match[1])].name
-                faults.add(
-                    InputError(f"has the same number as {other}; remove one of the two", file=str(file))
-                )
+                faults.add(InputError(f"has the same number as {other}; remove one of the two", file=str(file)))
             else:
                 numbered[int(match[1])] = file
     except OSError as error:

@@ -237,9 +237,7 @@ def _usage(item: dict[str, Any]) -> Usage:
 
 
 def _files(message: dict[str, Any]) -> tuple[File, ...]:
-    return tuple(
-        File(_name(item, "path"), _bytes(item, "content_b64")) for item in _objects(message, "files")
-    )
+    return tuple(File(_name(item, "path"), _bytes(item, "content_b64")) for item in _objects(message, "files"))
 
 
 def _timeline(item: dict[str, Any], sent_ns: int) -> Timeline:
@@ -267,9 +265,7 @@ def _known_resource(resource: str) -> bool:
     return True
 
 
-def _optional(
-    message: dict[str, Any], key: str, read: Callable[[dict[str, Any], str], _Value]
-) -> _Value | None:
+def _optional(message: dict[str, Any], key: str, read: Callable[[dict[str, Any], str], _Value]) -> _Value | None:
     return None if message.get(key) is None else read(message, key)
 
 

@@ -156,9 +156,7 @@ class LocalRuntime:
         if self._described is None:
             return (), ()
         ready = self._described.ready
-        environment = Environment(
-            self._options.environment, ready.digest, ready.python_version, ready.profiles
-        )
+        environment = Environment(self._options.environment, ready.digest, ready.python_version, ready.profiles)
         return (environment,), ready.walls
 
     async def stop(self) -> None:
@@ -201,9 +199,7 @@ class LocalRuntime:
         self._ready_at = time.monotonic()
         self._worker = self._described = worker
         self._worker_came.set()
-        _log.info(
-            "worker_ready", pid=worker.pid, python=worker.ready.python_version, profiles=worker.ready.profiles
-        )
+        _log.info("worker_ready", pid=worker.pid, python=worker.ready.python_version, profiles=worker.ready.profiles)
 
     def _release(self, worker: AgentProcess) -> None:
         worker.users -= 1

@@ -175,9 +175,7 @@ class AgentProcess:
             async with asyncio.timeout(self._stop_patience_s):
                 await process.wait()
         except TimeoutError:
-            _log.warning(
-                "worker_killed", pid=process.pid, reason=f"still there after {self._stop_patience_s:g} s"
-            )
+            _log.warning("worker_killed", pid=process.pid, reason=f"still there after {self._stop_patience_s:g} s")
         # Even when the leader is gone: a group outlives it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -162,9 +162,7 @@ def _facts(sample: Sample, fate: Fate, timeline: Timeline) -> Facts:
         return Facts(stage=Stage.LOADING, exit_code=1, error=error, **common)  # type: ignore[arg-type]  # as above
     tests = _tests(sample.task)
     status = _failure(sample.task) if fate is Fate.FAIL else TestStatus.PASSED
-    results = tuple(
-        TestResult(test, status if number == 0 else TestStatus.PASSED) for number, test in enumerate(tests)
-    )
+    results = tuple(TestResult(test, status if number == 0 else TestStatus.PASSED) for number, test in enumerate(tests))
     code = 1 if fate is Fate.FAIL and isinstance(sample.task, ScriptTask) else 0
     return Facts(
         stage=Stage.COMPLETE,

@@ -68,8 +68,7 @@ def _task(task: Task) -> tuple[str, dict[str, Any], dict[str, Any]]:
         comparison = task.comparison
         tests = {
             "cases": [
-                {"stdin_b64": _b64(case.stdin), "expected_b64": _b64(case.expected_stdout)}
-                for case in task.cases
+                {"stdin_b64": _b64(case.stdin), "expected_b64": _b64(case.expected_stdout)} for case in task.cases
             ],
             "comparison": {
                 "mode": comparison.mode.name.lower(),

@@ -131,9 +131,7 @@ def write_screening(screening: Screening, python_version: str) -> pb.ScreenRespo
     fault = screening.syntax_fault
     return pb.ScreenResponse(
         syntax_fault=(
-            None
-            if fault is None
-            else pb.SyntaxFault(message=fault.message, line=fault.line, column=fault.column)
+            None if fault is None else pb.SyntaxFault(message=fault.message, line=fault.line, column=fault.column)
         ),
         entry_point_found=screening.entry_point_found,
         findings=_findings(screening.findings),

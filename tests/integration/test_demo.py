@@ -99,9 +99,7 @@ def test_verdicts_that_need_walls(folder: Path) -> None:
 
 def test_only_passed_samples_pass(folder: Path) -> None:
     for sample_id, outcome in outcomes(folder).items():
-        assert outcome.get("strict", {}).get("passed", False) == (expected()[sample_id] == "PASSED"), (
-            sample_id
-        )
+        assert outcome.get("strict", {}).get("passed", False) == (expected()[sample_id] == "PASSED"), sample_id
 
 
 def test_every_reference_passes(tmp_path: Path) -> None:

@@ -47,10 +47,7 @@ def test_all_of_humaneval() -> None:
         task = dataset.sample(dataset.reference(row["task_id"])).task
         assert isinstance(task, FunctionCheckTask)
         # The original's check program, less the call of check at its end.
-        assert (
-            task.solution + "\n" + task.check
-            == row["prompt"] + row["canonical_solution"] + "\n" + row["test"]
-        )
+        assert task.solution + "\n" + task.check == row["prompt"] + row["canonical_solution"] + "\n" + row["test"]
         parse(task.solution)
         parse(task.check)
 

@@ -43,9 +43,7 @@ def test_equals_the_formula_of_the_original_harnesses(k: int) -> None:
     """1 - prod(1 - k / arange(n - c + 1, n + 1)), and 1 where n - c < k."""
     for n in (100, 137, 200):
         counts = np.arange(n + 1)
-        theirs = np.array(
-            [1.0 if n - c < k else 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)) for c in counts]
-        )
+        theirs = np.array([1.0 if n - c < k else 1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)) for c in counts])
         assert np.abs(pass_at_k(np.full(n + 1, n), counts, k) - theirs).max() <= TOLERANCE
 
 

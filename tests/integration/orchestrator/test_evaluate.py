@@ -62,9 +62,7 @@ def test_a_run_leaves_its_files_and_prints_its_scores(workplace: Workplace, rote
     assert "\x1b" not in done.stderr
 
 
-def test_several_samples_of_a_problem_and_the_table_on_standard_output(
-    workplace: Workplace, rote: Rote
-) -> None:
+def test_several_samples_of_a_problem_and_the_table_on_standard_output(workplace: Workplace, rote: Rote) -> None:
     workplace.samples([(number, text) for number in range(6) for text in (PASS, FAIL, PASS)])
     done = workplace.evaluate("--sandbox", rote(), "--pass-k", "1,2,5", "--quiet")
     assert done.returncode == 0, done.stderr
@@ -88,9 +86,7 @@ def test_references_run_alone_or_beside(workplace: Workplace, rote: Rote) -> Non
 
 
 def test_sandbox_errors_are_masked_and_told(workplace: Workplace, rote: Rote) -> None:
-    workplace.samples(
-        [(number, text) for number in range(6) for text in (PASS, BROKEN if number == 2 else PASS)]
-    )
+    workplace.samples([(number, text) for number in range(6) for text in (PASS, BROKEN if number == 2 else PASS)])
     address = rote()
     done = workplace.evaluate("--sandbox", address, "--json")
     assert done.returncode == 5

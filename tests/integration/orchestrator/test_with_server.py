@@ -82,9 +82,7 @@ def reaped() -> Callable[[list[int]], None]:
     return check_all
 
 
-def test_references_pass_and_nothing_is_left_running(
-    workplace: Workplace, reaped: Callable[..., None]
-) -> None:
+def test_references_pass_and_nothing_is_left_running(workplace: Workplace, reaped: Callable[..., None]) -> None:
     before = set(descendants(os.getpid()))
     done = workplace.evaluate("--check-gt-only", "--json", "--seed", "3", *WORDS, samples=None)
     assert done.returncode == 0, done.stderr

@@ -44,9 +44,7 @@ async def test_opens_with_credit_for_twice_the_slots(serve: Any, stream: Any) ->
         assert await credit(stream(site)) == 6
 
 
-async def test_judges_a_thousand_samples_on_one_stream_within_credit(
-    serve: Any, sample: Any, stream: Any
-) -> None:
+async def test_judges_a_thousand_samples_on_one_stream_within_credit(serve: Any, sample: Any, stream: Any) -> None:
     async with serve() as site:
         client = stream(site)
         left, sent = await credit(client), 0
@@ -184,9 +182,7 @@ async def test_a_bad_sample_is_refused_and_gives_its_credit_back(  # noqa: PLR09
         "open_files",
     ],
 )
-async def test_each_limit_above_its_maximum_is_refused(
-    serve: Any, sample: Any, stream: Any, name: str
-) -> None:
+async def test_each_limit_above_its_maximum_is_refused(serve: Any, sample: Any, stream: Any, name: str) -> None:
     async with serve() as site:
         maximum = getattr((await site.stub.GetCapabilities(pb.GetCapabilitiesRequest())).maximum_limits, name)
         client = stream(site)
@@ -202,9 +198,7 @@ async def test_each_limit_above_its_maximum_is_refused(
         assert getattr(outcome.limits, name) == maximum
 
 
-async def test_a_sample_id_in_flight_is_refused_and_may_come_again_later(
-    serve: Any, sample: Any, stream: Any
-) -> None:
+async def test_a_sample_id_in_flight_is_refused_and_may_come_again_later(serve: Any, sample: Any, stream: Any) -> None:
     async with serve(SimulatedRuntime([Fate.PASS, Fate.HANG])) as site:
         client = stream(site)
         await credit(client)
@@ -217,9 +211,7 @@ async def test_a_sample_id_in_flight_is_refused_and_may_come_again_later(
         assert (await client.next()).verdict == pb.VERDICT_PASSED
 
 
-async def test_a_cancellation_right_behind_its_sample_is_answered(
-    serve: Any, sample: Any, stream: Any
-) -> None:
+async def test_a_cancellation_right_behind_its_sample_is_answered(serve: Any, sample: Any, stream: Any) -> None:
     async with serve(SimulatedRuntime([Fate.HANG])) as site:
         client = stream(site)
         await credit(client)
@@ -233,9 +225,7 @@ async def test_a_cancellation_right_behind_its_sample_is_answered(
         assert site.runtime.running == 0
 
 
-async def test_cancelling_the_call_kills_every_cell_of_it_and_no_other(
-    serve: Any, sample: Any, stream: Any
-) -> None:
+async def test_cancelling_the_call_kills_every_cell_of_it_and_no_other(serve: Any, sample: Any, stream: Any) -> None:
     async with serve(SimulatedRuntime([Fate.HANG]), slots=4) as site:
         mine, other = stream(site), stream(site)
         for client in (mine, other):
@@ -267,9 +257,7 @@ async def test_cancelling_or_timing_out_a_single_call_kills_its_cell(serve: Any,
 
 async def test_single_calls_beyond_the_places_are_turned_away(serve: Any, sample: Any) -> None:
     async with serve(SimulatedRuntime([Fate.HANG]), slots=1) as site:
-        calls = [
-            site.stub.ExecuteOne(pb.ExecuteOneRequest(sample=sample(str(number)))) for number in range(2)
-        ]
+        calls = [site.stub.ExecuteOne(pb.ExecuteOneRequest(sample=sample(str(number)))) for number in range(2)]
         await until(lambda: site.server.service.in_flight == 2)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await site.stub.ExecuteOne(pb.ExecuteOneRequest(sample=sample()))
@@ -345,9 +333,7 @@ class serve_again:  # noqa: N801 -- reads as a verb where it is used
         return None
 
 
-async def test_a_lost_worker_costs_a_second_run_and_the_outcome_says_so(
-    serve: Any, sample: Any, stream: Any
-) -> None:
+async def test_a_lost_worker_costs_a_second_run_and_the_outcome_says_so(serve: Any, sample: Any, stream: Any) -> None:
     async with serve(SimulatedRuntime([Fate.LOST_ONCE, Fate.LOST, Fate.FAULT])) as site:
         client = stream(site)
         await credit(client)

@@ -70,9 +70,7 @@ async def test_screens_without_running(serve: Any, sample: Any) -> None:
         assert seen.syntax_fault.message
         assert seen.syntax_fault.line == 1
         assert seen.python_version == ".".join(map(str, sys.version_info[:3]))
-        outcome = (
-            await site.stub.ExecuteOne(pb.ExecuteOneRequest(sample=sample(function_check=task)))
-        ).outcome
+        outcome = (await site.stub.ExecuteOne(pb.ExecuteOneRequest(sample=sample(function_check=task)))).outcome
         assert outcome.verdict == pb.VERDICT_SYNTAX_ERROR
         assert site.runtime.most_running == 0
 
@@ -86,9 +84,7 @@ async def test_health_follows_the_workers(serve: Any) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_drain_answers_what_was_taken_and_refuses_the_rest(
-    serve: Any, sample: Any, stream: Any
-) -> None:
+async def test_drain_answers_what_was_taken_and_refuses_the_rest(serve: Any, sample: Any, stream: Any) -> None:
     async with serve(SimulatedRuntime([Fate.PASS], duration=timedelta(milliseconds=300))) as site:
         client = stream(site)
         await client.next()

@@ -178,9 +178,7 @@ async def test_nothing_outlives_the_server(tmp_path: Path, number: int) -> None:
         await call.read()
         # Large enough to be screened in a process of its own, which must not be left either.
         source = "import time\ntime.sleep(50)\n" + "#" * 70_000
-        await call.write(
-            pb.ExecuteRequest(sample=pb.Sample(sample_id="s", script=pb.ScriptTask(source=source)))
-        )
+        await call.write(pb.ExecuteRequest(sample=pb.Sample(sample_id="s", script=pb.ScriptTask(source=source))))
         before: set[int] = set()
         while len(before) < 5:
             await asyncio.sleep(0.1)

@@ -45,9 +45,7 @@ def failed_sandbox(sample: pb.Sample) -> pb.ExecuteResponse:
 
 def refused(sample: pb.Sample, code: int, reason: str, **metadata: str) -> pb.ExecuteResponse:
     """Refuses a sample."""
-    refusal = pb.Refusal(
-        sample_id=sample.sample_id, code=code, reason=reason, message="refused", metadata=metadata
-    )
+    refusal = pb.Refusal(sample_id=sample.sample_id, code=code, reason=reason, message="refused", metadata=metadata)
     return pb.ExecuteResponse(refusal=refusal)
 
 

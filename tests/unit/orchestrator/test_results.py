@@ -27,9 +27,7 @@ def row(task_id: str, index: int = 0, verdict: str = "PASSED", status: str = "pa
     passed = verdict == "PASSED"
     details = {} if passed else {"test_a": "Traceback\n1 ≠ 2"}
     outcome: dict[str, object] = {"sample_id": f"{task_id}#{index}", "verdict": f"VERDICT_{verdict}"}
-    result = Result(
-        f"{task_id}#{index}", task_id, index, 1, verdict, "", passed, status, passed, details, outcome
-    )
+    result = Result(f"{task_id}#{index}", task_id, index, 1, verdict, "", passed, status, passed, details, outcome)
     return Row(result, f"def f():\n    return {index}")
 
 

@@ -19,9 +19,7 @@ IDS = ["Set/0", "Set/1", "Set/2", "Set/10"]
         (None, "3-99", ["Set/10"]),
     ],
 )
-def test_problems_are_chosen_in_the_datasets_order(
-    only: str | None, span: str | None, found: list[str]
-) -> None:
+def test_problems_are_chosen_in_the_datasets_order(only: str | None, span: str | None, found: list[str]) -> None:
     assert select(IDS, only, span) == found
 
 
@@ -52,9 +50,7 @@ def test_completions_come_by_problem_then_index() -> None:
 
 
 def test_problems_without_samples_take_a_word_from_the_user() -> None:
-    with pytest.raises(
-        InputError, match=r"f: 6 of 7 problems have no samples: 1, 2, 3, 4, 5 and 1 more\. .*--partial"
-    ):
+    with pytest.raises(InputError, match=r"f: 6 of 7 problems have no samples: 1, 2, 3, 4, 5 and 1 more\. .*--partial"):
         restrict([completion("0")], [str(number) for number in range(7)], partial=False, file="f")
     assert len(restrict([completion("0")], ["0", "1"], partial=True, file="f")) == 1
     with pytest.raises(InputError, match="2 of 2"):

@@ -71,27 +71,19 @@ def test_limits_that_nobody_asked_for_are_left_to_the_server() -> None:
 
 
 def test_the_other_kinds_are_sent() -> None:
-    assert sent(
-        FunctionCheckTask("s", "f", "c", ("assert f()",), ("os",))
-    ).function_check == pb.FunctionCheckTask(
+    assert sent(FunctionCheckTask("s", "f", "c", ("assert f()",), ("os",))).function_check == pb.FunctionCheckTask(
         solution="s", entry_point="f", check="c", assertions=["assert f()"], disabled_names=["os"]
     )
-    stdio = sent(
-        StdioTask("s", (StdioCase(b"1", b"2"),), "floats", 0.5, 0.25, stop_at_first_failure=True)
-    ).stdio
+    stdio = sent(StdioTask("s", (StdioCase(b"1", b"2"),), "floats", 0.5, 0.25, stop_at_first_failure=True)).stdio
     assert stdio == pb.StdioTask(
         source="s",
         cases=[pb.StdioCase(stdin=b"1", expected_stdout=b"2")],
-        comparison=pb.Comparison(
-            mode=pb.COMPARISON_MODE_FLOATS, absolute_tolerance=0.5, relative_tolerance=0.25
-        ),
+        comparison=pb.Comparison(mode=pb.COMPARISON_MODE_FLOATS, absolute_tolerance=0.5, relative_tolerance=0.25),
         stop_at_first_failure=True,
     )
 
 
-@pytest.mark.parametrize(
-    ("solution", "reason"), [("'\ud800'", "FIELD_INVALID"), ("x" * (9 << 20), "SOURCE_TOO_LARGE")]
-)
+@pytest.mark.parametrize(("solution", "reason"), [("'\ud800'", "FIELD_INVALID"), ("x" * (9 << 20), "SOURCE_TOO_LARGE")])
 def test_what_would_end_the_stream_is_not_sent(solution: str, reason: str) -> None:
     with pytest.raises(wire.UnsendableError) as caught:
         sent(ScriptTask(solution))

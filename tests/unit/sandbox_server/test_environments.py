@@ -32,9 +32,7 @@ def test_chooses_by_what_is_imported(source: str, profile: str) -> None:
 
 def test_looks_at_the_tests_too() -> None:
     assert PROFILES.choose(UnittestTask("x = 1", "import numpy"), LOADED) == "scientific"
-    assert (
-        PROFILES.choose(FunctionCheckTask("x = 1", "f", assertions=("import numpy",)), LOADED) == "scientific"
-    )
+    assert PROFILES.choose(FunctionCheckTask("x = 1", "f", assertions=("import numpy",)), LOADED) == "scientific"
 
 
 def test_takes_only_what_is_loaded() -> None:

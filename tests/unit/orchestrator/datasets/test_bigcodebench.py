@@ -44,10 +44,7 @@ def program(loaded: BigCodeBench, text: str, *, is_solution: bool) -> str:
 def test_calibration_puts_the_prompts_code_before_each_program(tmp_path: Path) -> None:
     loaded = dataset(tmp_path, ROW)
     assert program(loaded, "x = 1", is_solution=True) == CALIBRATION + "x = 1"
-    assert (
-        program(loaded, "    return 2", is_solution=False)
-        == CALIBRATION + ROW["complete_prompt"] + "    return 2"
-    )
+    assert program(loaded, "    return 2", is_solution=False) == CALIBRATION + ROW["complete_prompt"] + "    return 2"
 
 
 def test_without_calibration_programs_stand_alone(tmp_path: Path) -> None:

@@ -74,9 +74,7 @@ def test_programs_parse_unless_they_are_meant_not_to(rows: list[dict[str, Any]])
 
 def test_covers_every_task_kind() -> None:
     dataset = load("demo")
-    kinds = Counter(
-        type(dataset.sample(dataset.reference(task_id)).task).__name__ for task_id in dataset.problems
-    )
+    kinds = Counter(type(dataset.sample(dataset.reference(task_id)).task).__name__ for task_id in dataset.problems)
     assert set(kinds) == {"ScriptTask", "UnittestTask", "FunctionCheckTask", "StdioTask"}
 
 

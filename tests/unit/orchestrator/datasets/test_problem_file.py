@@ -38,9 +38,7 @@ def dataset(tmp_path: Path, *rows: object, limits: Limits | None = None) -> Prob
     return ProblemFile(str(path), name="mine", limits=limits)
 
 
-def completion(
-    task_id: str, text: str, *, is_solution: bool = False, limits: Limits | None = None
-) -> Completion:
+def completion(task_id: str, text: str, *, is_solution: bool = False, limits: Limits | None = None) -> Completion:
     return Completion(task_id, 0, text, is_solution=is_solution, limits=limits or Limits())
 
 
@@ -57,9 +55,7 @@ def test_every_kind_becomes_its_task(tmp_path: Path) -> None:
         ScriptTask("    return 1", ("-v", "ü"), b"1\n"),
         UnittestTask("def f():\n    return 1", "class TestCases: ...", "Mine", "f"),
         FunctionCheckTask("def f():\n    return 1", "f", "def check(f): ...", ("assert f()",)),
-        StdioTask(
-            "    return 1", (StdioCase(b"0", b"1\n"),), "floats", 0.5, 1e-9, stop_at_first_failure=True
-        ),
+        StdioTask("    return 1", (StdioCase(b"0", b"1\n"),), "floats", 0.5, 1e-9, stop_at_first_failure=True),
     ]
 
 

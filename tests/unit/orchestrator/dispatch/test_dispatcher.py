@@ -154,9 +154,7 @@ async def test_an_answer_to_nothing_is_ignored(serve: Serve) -> None:
 
 
 async def test_a_sandbox_error_is_tried_three_times_in_all(serve: Serve) -> None:
-    rote = RoteServer(
-        lambda sample: [failed_sandbox(sample)] if sample.sample_id == "T/1#0" else [passed(sample)]
-    )
+    rote = RoteServer(lambda sample: [failed_sandbox(sample)] if sample.sample_id == "T/1#0" else [passed(sample)])
     async with serve(rote) as endpoint:
         results, _ = await dispatch([endpoint], samples(5))
     assert ids(results) == expected(5)

@@ -103,9 +103,7 @@ async def test_a_server_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     assert all(result.is_sandbox_error for result in results)
 
 
-async def test_a_socket_path_that_is_too_long_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_socket_path_that_is_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))

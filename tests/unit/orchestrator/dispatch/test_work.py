@@ -89,9 +89,7 @@ def test_a_sample_that_two_servers_died_under_travels_alone() -> None:
     assert books.next_is_suspect
 
 
-@given(
-    st.integers(0, 8), st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["done", "lost", "fault"])))
-)
+@given(st.integers(0, 8), st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["done", "lost", "fault"]))))
 def test_every_sample_is_done_exactly_once(count: int, events: list[tuple[str, str]]) -> None:
     books, _ = queue(count, "a", "b")
     finished: Counter[str] = Counter()

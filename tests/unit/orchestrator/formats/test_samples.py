@@ -91,9 +91,7 @@ def test_a_file_without_a_last_line_end_is_whole(write: Any, dataset: Dataset) -
 
 
 def test_takes_numbers_of_its_own(write: Any, dataset: Dataset) -> None:
-    path = write(
-        GOOD | {"completion_id": 7}, GOOD | {"completion_id": 0}, {"task_id": "Set/2", "solution": ""}
-    )
+    path = write(GOOD | {"completion_id": 7}, GOOD | {"completion_id": 0}, {"task_id": "Set/2", "solution": ""})
     assert [one.sample_id for one in read_samples(path, dataset)] == ["Set/1#7", "Set/1#0", "Set/2#0"]
 
 
@@ -148,9 +146,7 @@ def test_takes_limits(write: Any, dataset: Dataset) -> None:
         (GOOD | {"limits": {"open_files": True}}, "limits.open_files", "must be a number, not true"),
     ],
 )
-def test_names_file_line_and_field(
-    write: Any, dataset: Dataset, line: object, field: str | None, words: str
-) -> None:
+def test_names_file_line_and_field(write: Any, dataset: Dataset, line: object, field: str | None, words: str) -> None:
     path = write(GOOD, b"", line if isinstance(line, bytes) else json.dumps(line).encode())
     error = refusal(path, dataset)
     assert str(error).startswith(f"{path}:3: ")
@@ -220,9 +216,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("cut", [5, 40, -4])
 def test_broken_gzip_says_so(write: Any, dataset: Dataset, cut: int) -> None:
-    rows = b"".join(
-        json.dumps(GOOD | {"sample_id": os.urandom(9).hex()}).encode() + b"\n" for _ in range(500)
-    )
+    rows = b"".join(json.dumps(GOOD | {"sample_id": os.urandom(9).hex()}).encode() + b"\n" for _ in range(500))
     path = _raw(write(), gzip.compress(rows)[:cut])
     error = refusal(path, dataset)
     assert "the gzip data is broken after line" in str(error)

@@ -73,9 +73,7 @@ def test_does_not_depend_on_the_order() -> None:
     assert score(np.sort(values), 505).value == score(values, 505).value
 
 
-@pytest.mark.parametrize(
-    ("values", "samples"), [([], 0), ([1.1], 1), ([-0.1], 1), ([math.nan], 1), ([0.5, 0.5], 1)]
-)
+@pytest.mark.parametrize(("values", "samples"), [([], 0), ([1.1], 1), ([-0.1], 1), ([math.nan], 1), ([0.5, 0.5], 1)])
 def test_refuses_what_is_no_estimate(values: list[float], samples: int) -> None:
     with pytest.raises(ValueError, match=r"estimates|samples"):
         score(values, samples)

@@ -79,9 +79,7 @@ async def test_answers_find_their_samples_in_any_order(pair: Pair) -> None:
     runs = [asyncio.create_task(pair.link.run(sample(str(number)), "none")) for number in range(3)]
     cells = [(await pair.agent.hear())["cell"] for _ in runs]
     for cell, code in reversed(list(zip(cells, range(3), strict=True))):
-        pair.agent.say(
-            op="facts", cell=cell, sandbox_fault={"reason": f"R{code}", "message": ""}, cancelled=False
-        )
+        pair.agent.say(op="facts", cell=cell, sandbox_fault={"reason": f"R{code}", "message": ""}, cancelled=False)
     reasons = [fault.reason for run in runs if (fault := (await run).sandbox_fault)]
     assert reasons == ["R0", "R1", "R2"]
     assert pair.link.in_flight == 0
@@ -176,9 +174,7 @@ async def test_a_worker_that_ends_before_it_is_ready_did_not_start() -> None:
     )
     assert process.stdout is not None
     assert process.stdin is not None
-    link = AgentLink(
-        process.stdout, process.stdin, on_anomaly=lambda _words: None, on_lost=lambda _reason: None
-    )
+    link = AgentLink(process.stdout, process.stdin, on_anomaly=lambda _words: None, on_lost=lambda _reason: None)
     with pytest.raises(WorkerStartError, match="did not come up"):
         await link.open(Hello())
     await link.close()

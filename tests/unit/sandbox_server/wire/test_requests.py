@@ -195,11 +195,7 @@ def check(**fields: Any) -> dict[str, Any]:
             "stdio.comparison.absolute_tolerance",
         ),
         (
-            {
-                "stdio": pb.StdioTask(
-                    cases=[pb.StdioCase()], comparison=pb.Comparison(relative_tolerance=float("nan"))
-                )
-            },
+            {"stdio": pb.StdioTask(cases=[pb.StdioCase()], comparison=pb.Comparison(relative_tolerance=float("nan")))},
             "FIELD_INVALID",
             "stdio.comparison.relative_tolerance",
         ),
@@ -242,9 +238,7 @@ def test_any_message_is_a_sample_or_a_request_error(data: bytes) -> None:
 
 
 @given(st.text(max_size=600), st.text(max_size=30), st.text(max_size=30), st.integers(-(2**31), 2**31 - 1))
-def test_any_text_is_a_sample_or_a_request_error(
-    sample_id: str, entry_point: str, path: str, count: int
-) -> None:
+def test_any_text_is_a_sample_or_a_request_error(sample_id: str, entry_point: str, path: str, count: int) -> None:
     fields: Any
     for fields in (
         check(entry_point=entry_point, disabled_names=[path]),

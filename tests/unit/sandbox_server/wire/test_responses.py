@@ -44,9 +44,7 @@ FACTS = Facts(
     stage=Stage.COMPLETE,
     exit_code=0,
     stdout=CapturedOutput(b"\xff", b"tail", 99),
-    usage=Usage(
-        timedelta(seconds=1.25), timedelta(0), timedelta(days=1, seconds=2), 4096, MemorySource.CGROUP, 2
-    ),
+    usage=Usage(timedelta(seconds=1.25), timedelta(0), timedelta(days=1, seconds=2), 4096, MemorySource.CGROUP, 2),
     files=(File("out", b"x"),),
     tampering=("odd",),
 )
@@ -71,9 +69,7 @@ def test_every_word_of_the_model_has_its_value_on_the_wire() -> None:
         assert pb.Verdict.Name(judged.verdict) == f"VERDICT_{verdict.name}"
         assert judged.verdict == verdict.value
     for status in TestStatus:
-        tested = write_outcome(
-            replace(OUTCOME, judgement=replace(JUDGEMENT, results=(TestResult("t", status),)))
-        )
+        tested = write_outcome(replace(OUTCOME, judgement=replace(JUDGEMENT, results=(TestResult("t", status),))))
         assert pb.TestStatus.Name(tested.tests[0].status) == f"TEST_STATUS_{status.name}"
 
 
@@ -122,9 +118,7 @@ def test_a_fault_is_present_exactly_with_its_verdict() -> None:
     fault = replace(FACTS, sandbox_fault=SandboxFault("WORKER_LOST", "gone"))
     assert not write_outcome(replace(OUTCOME, facts=fault)).HasField("sandbox_fault")
     judged = replace(JUDGEMENT, verdict=Verdict.SANDBOX_ERROR)
-    assert (
-        write_outcome(replace(OUTCOME, facts=fault, judgement=judged)).sandbox_fault.reason == "WORKER_LOST"
-    )
+    assert write_outcome(replace(OUTCOME, facts=fault, judgement=judged)).sandbox_fault.reason == "WORKER_LOST"
     assert write_outcome(replace(OUTCOME, judgement=judged)).sandbox_fault.reason == "UNKNOWN"
 
 
