@@ -112,7 +112,8 @@ def _differences(report: Report) -> Iterator[str]:
     lenient = sum(difference.compat_passed for difference in differences)
     counts = [f"{lenient} pass in compat alone"] if lenient else []
     counts += [f"{len(differences) - lenient} in strict alone"] if len(differences) > lenient else []
-    yield f"the views differ in {len(differences)} {'sample' if len(differences) == 1 else 'samples'} ({', '.join(counts)}):"
+    samples = "1 sample" if len(differences) == 1 else f"{len(differences)} samples"
+    yield f"the views differ in {samples} ({', '.join(counts)}):"
     for difference in differences[:_DIFFERENCES_SHOWN]:
         reasons = printable("; ".join(difference.reasons), _REASON_CHARACTERS)
         yield f"  {difference.sample_id}: {difference.verdict}: {reasons}"
