@@ -39,15 +39,17 @@ NEIGHBOUR = """
 import os, sys, time
 name = sys.argv[1] + "-" + str(time.monotonic_ns())
 places = [".", "/tmp", "/dev/shm"]
+# What an interpreter that was installed below /tmp needs is shown there.
+shown = {"shm"} | {path.split("/")[2] for path in (sys.prefix, sys.base_prefix) if path.startswith("/tmp/")}
 for place in places:
-    assert not [one for one in os.listdir(place) if one != "shm"], os.listdir(place)
+    assert not set(os.listdir(place)) - shown, os.listdir(place)
     open(os.path.join(place, name), "w").write(name * 1000)
 end = time.monotonic() + 0.15
 while time.monotonic() < end:
     assert sum(range(10_000)) == 49_995_000
     time.sleep(0.01)
 for place in places:
-    assert os.listdir(place) == [name]
+    assert set(os.listdir(place)) - shown == {name}
     assert open(os.path.join(place, name)).read() == name * 1000
 print("honest")
 """
