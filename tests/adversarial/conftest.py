@@ -199,12 +199,12 @@ class Target:
         return {pid for pid in self.family() if depth(pid) > outside + 1}
 
     def groups(self) -> set[str]:
-        """The cgroups of cells."""
+        """The cgroups of cells that somebody is in; empty ones wait for the next cell."""
         own = {f"cupel-{pid}" for pid in self.seen | self.family()}
         found = set()
         for folder, names, _ in os.walk("/sys/fs/cgroup"):
             if Path(folder).name in own:
-                found |= {f"{folder}/{name}" for name in names}
+                found |= {f"{folder}/{name}" for name in names if Path(folder, name, "cgroup.procs").read_text()}
         return found
 
 
