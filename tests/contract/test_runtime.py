@@ -290,7 +290,8 @@ for waited in (True, False):
 os.read(read, 1), os.read(read, 1)
 """
     usage = (await bench.script(source)).usage
-    assert (usage.cpu_user + usage.cpu_system).total_seconds() > 0.3
+    # What nobody waited for is known as of the last look, a tenth of a second before the end at most.
+    assert (usage.cpu_user + usage.cpu_system).total_seconds() > 0.25
 
 
 async def test_many_samples_at_once_are_told_apart(bench: Bench) -> None:
