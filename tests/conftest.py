@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# The harness's tests fork this process, in which other tests have used gRPC: its fork handlers would abort the child,
+# which never uses it. Read when grpc is first imported, which is later than this.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
