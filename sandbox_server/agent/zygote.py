@@ -20,7 +20,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
-from . import cell, tree
+from . import cell, harness, tree
 from .walls import namespaces, seccomp, syscalls
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _START, _NEXT, _END = b"S", b"N", b"E"
 FORKED, ENDED, GONE = b"f", b"e", b"g"
 """What a notice is of: a process that was forked, one that ended, a cell of which nothing is left."""
 _MAXIMUM_DESCRIPTORS = 16
+_FRAMEWORK = "unittest"
 _STACK_BYTES = 16384
 _INTEGER = struct.Struct("i")
 _SIGCHLD, _SIGKILL, _SIG_BLOCK = int(signal.SIGCHLD), int(signal.SIGKILL), int(signal.SIG_BLOCK)
@@ -166,6 +167,7 @@ class Zygote:
         if blueprint.seccomp:
             filter_program, self._filter_memory = seccomp.compiled(sampled=not blueprint.cgroups)
         self._filter = filter_program
+        harness.prepare(framework=_FRAMEWORK in modules)
         gc.collect()
         gc.disable()  # a collection in the zygote would touch, and so copy, every page shared with cells
         gc.freeze()

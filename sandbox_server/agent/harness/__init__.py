@@ -2,16 +2,17 @@
 
 Belongs here: everything between "the walls stand" and the end of the sample's process. What it reports is
 the word of a process that the sample shares; `report`, which reads it on the other side, believes only its
-form. Import this package before forking: nothing is imported for a sample's sake.
+form. Call `prepare` before forking: nothing is imported for a sample's sake.
 """
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 from typing import Any, Callable, Dict, NoReturn
 
-from . import faults, function_check, pristine, script, unittest_kind
+from . import faults, function_check, pristine, rehearsal, script
 from .channel import Channel
 
 __builtins__ = pristine.BUILTINS
@@ -19,9 +20,23 @@ __builtins__ = pristine.BUILTINS
 _KINDS: Dict[str, Callable[[Dict[str, Any], Channel], int]] = {
     "script": script.run,
     "stdio": script.run,
-    "unittest": unittest_kind.run,
     "function_check": function_check.run,
 }
+
+
+def prepare(*, framework: bool) -> None:
+    """Gets a zygote ready for the samples that will be forked from it.
+
+    Args:
+        framework: Whether tests of unittest will be run. It takes up a quarter of a lean zygote, and each page of a
+            zygote costs every process that is forked from it.
+    """
+    rehearsal.rehearse(function_check.run, rehearsal.CHECKED)
+    if framework:
+        unittest_kind = importlib.import_module(__name__ + ".unittest_kind")
+        _KINDS["unittest"] = unittest_kind.run
+        rehearsal.rehearse(unittest_kind.run, rehearsal.TESTED)
+        sys.modules.pop(unittest_kind.MODULE, None)
 
 
 def enter(kind: str, program: Dict[str, Any], channel_fd: int, seed: int) -> NoReturn:

@@ -24,7 +24,7 @@ def run(program: Dict[str, Any], channel: Channel) -> int:
 
 def _load(program: Dict[str, Any]) -> judged.Loaded:
     # As exec() of the original harness fills a fresh dict: `__name__` is then found in the builtins.
-    return judged.load(program, {"__builtins__": judged.own_builtins()}, _FILENAME, None)
+    return judged.load(program, {"__builtins__": judged.own_builtins()}, _FILENAME)
 
 
 def _run_tests(loaded: judged.Loaded, tests: Dict[str, Any], report: Report) -> None:

@@ -9,13 +9,7 @@ from __future__ import annotations
 import builtins
 import dis
 import sys
-import unittest
-import unittest.case
-import unittest.loader
-import unittest.result
-import unittest.suite
-import unittest.util
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from . import pristine
@@ -25,22 +19,6 @@ __unittest = True
 
 MAXIMUM_WORDS = 20
 
-# Any, because two of them are private: real cheats patch those too.
-_case: Any = unittest.case
-_CLASSES: Tuple[type, ...] = (
-    _case.TestCase,
-    _case.FunctionTestCase,
-    _case._SubTest,  # noqa: SLF001  # see above
-    _case._Outcome,  # noqa: SLF001  # see above
-    unittest.suite.BaseTestSuite,
-    unittest.suite.TestSuite,
-    unittest.loader.TestLoader,
-    unittest.result.TestResult,
-)
-_MODULES = (unittest, unittest.case, unittest.suite, unittest.loader, unittest.result, unittest.util)
-# Imported by the sample or by a preload profile; what was not there when the snapshot was taken is not
-# compared.
-_MOCK = "unittest.mock"
 # Tests and programs set these, and may: they shape messages.
 _FREE = frozenset({"maxDiff", "longMessage", "__doc__", "__annotations__", "__annotations_cache__"})
 # Modules that must stay what their names say.
@@ -52,8 +30,13 @@ _READS = ("LOAD_NAME", "LOAD_GLOBAL")
 
 _MISSING = object()
 
-_Part = Tuple[Any, Dict[str, Any]]
-_Function = Tuple[str, FunctionType, Tuple[Any, ...]]
+Part = Tuple[Any, Dict[str, Any]]
+"""A class or module, and what of it must stay as it is."""
+Function = Tuple[str, FunctionType, Tuple[Any, ...]]
+"""A function by its name, and its code and defaults."""
+Framework = Tuple[List[Part], List[Function]]
+"""What else judges, beside the builtins and the hooks."""
+NONE: Framework = ([], [])
 
 
 class Snapshot:
@@ -63,17 +46,12 @@ class Snapshot:
     it is in, so that looking at everything takes half a millisecond; hence the two ways to look at less.
 
     Args:
-        framework: Whether unittest judges.
+        framework: The parts of what else judges: `framework.parts()`, where unittest does.
     """
 
-    def __init__(self, *, framework: bool) -> None:
-        self._parts: List[_Part] = []
-        self._functions: List[_Function] = []
+    def __init__(self, framework: Framework = NONE) -> None:
+        self._parts, self._functions = framework
         self._builtins = pristine.BUILTINS
-        if framework:
-            mock = _parts_of_mock()
-            self._parts = [*_FRAMEWORK, *mock]
-            self._functions = [*_FRAMEWORK_FUNCTIONS, *_functions_of(mock)]
         self._hooks = (pristine.get_trace(), pristine.get_profile())
         self._finders = list(sys.meta_path)
         self._registered = [(name, sys.modules.get(name)) for name in _HOOKED]
@@ -111,8 +89,8 @@ class Snapshot:
         for name in _changed(self._builtins, present):
             if present.get(name, _MISSING) is not None:  # else it was disabled, by the harness most likely
                 yield "builtins.%s" % name
-        for name, function, inside in self._functions:
-            if _differs(_inside(function), inside):
+        for name, function, was in self._functions:
+            if _differs(inside(function), was):
                 yield "the inside of %s" % name
         yield from self._changed_hooks()
 
@@ -196,30 +174,8 @@ def _reads_global(code: CodeType, name: str) -> bool:
     return any(isinstance(part, CodeType) and _reads_global(part, name) for part in code.co_consts)
 
 
-def _own_parts(module: ModuleType) -> Dict[str, Any]:
-    """Returns the functions and classes of a module: other attributes are settings, or set as it is used."""
-    return {name: value for name, value in vars(module).items() if isinstance(value, (FunctionType, type))}
-
-
-def _functions_of(parts: Sequence[_Part]) -> List[_Function]:
-    return [
-        ("%s.%s" % (owner.__name__, name), value, _inside(value))
-        for owner, values in parts
-        for name, value in values.items()
-        if type(value) is FunctionType
-    ]
-
-
-def _parts_of_mock() -> List[_Part]:
-    mock = sys.modules.get(_MOCK)
-    if mock is None:
-        return []
-    parts = _own_parts(mock)
-    classes = [one for one in parts.values() if isinstance(one, type) and one.__module__ == _MOCK]
-    return [(mock, parts), *((one, dict(vars(one))) for one in classes)]
-
-
-def _inside(function: FunctionType) -> Tuple[Any, ...]:
+def inside(function: FunctionType) -> Tuple[Any, ...]:
+    """Returns what makes a function do what it does."""
     return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
@@ -238,11 +194,3 @@ def _added(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         for name in now:
             if name not in before and name not in _FREE:
                 yield name
-
-
-# Of the zygote's time, when no sample can have changed it: for every sample it would cost a millisecond.
-_FRAMEWORK: List[_Part] = [
-    *((one, dict(vars(one))) for one in _CLASSES),
-    *((one, _own_parts(one)) for one in _MODULES),
-]
-_FRAMEWORK_FUNCTIONS = _functions_of(_FRAMEWORK)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Se
 
 from . import disabled, faults, pristine, streams
 from .channel import Channel, Report
-from .integrity import Snapshot, shadowed, used_builtins
+from .integrity import NONE, Framework, Snapshot, shadowed, used_builtins
 
 __builtins__ = pristine.BUILTINS
 __unittest = True
@@ -68,8 +68,21 @@ class Tests(NamedTuple):
     sources: Dict[str, str]
 
 
-def load(program: Dict[str, Any], namespace: Dict[str, Any], filename: str, module: Optional[ModuleType]) -> Loaded:
+def load(
+    program: Dict[str, Any],
+    namespace: Dict[str, Any],
+    filename: str,
+    module: Optional[ModuleType] = None,
+    framework: Callable[[], Framework] = lambda: NONE,
+) -> Loaded:
     """Executes a solution.
+
+    Args:
+        program: What `docs/agent-protocol.md` lists for the kind.
+        namespace: Where to execute it.
+        filename: What its tracebacks call its file.
+        module: The module that this namespace is of, where there is one.
+        framework: Returns what judges beside the builtins.
 
     Raises:
         UnloadedError: It does not compile, raises, or does not define its entry point.
@@ -83,7 +96,7 @@ def load(program: Dict[str, Any], namespace: Dict[str, Any], filename: str, modu
     sys.argv = [filename]
     disabled.disable(program.get("disabled_names") or ())
     given = namespace["__builtins__"]
-    snapshot = Snapshot(framework=module is not None)
+    snapshot = Snapshot(framework())
     output = streams.WriteOnlyStreams()
     sources = {filename: solution}
     try:

@@ -9,7 +9,7 @@ import unittest
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
-from . import faults, judged, pristine
+from . import faults, framework, judged, pristine
 from .recorder import Recorder, test_id_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __builtins__ = pristine.BUILTINS
 __unittest = True
 
+MODULE = "__test__"
+"""What the module of solution and tests is called, if nothing else is asked for."""
+
 
 def run(program: Dict[str, Any], channel: Channel) -> int:
     """Runs a sample; returns the exit code."""
@@ -25,7 +28,7 @@ def run(program: Dict[str, Any], channel: Channel) -> int:
 
 
 def _load(program: Dict[str, Any]) -> judged.Loaded:
-    name = program.get("module_name") or "__test__"
+    name = program.get("module_name") or MODULE
     module = ModuleType(name)
     filename = name + ".py"
     # What BigCodeBench gives its modules. Not in sys.modules until the tests were executed: dataclasses,
@@ -39,7 +42,7 @@ def _load(program: Dict[str, Any]) -> judged.Loaded:
         os=os,
         environ=os.environ,
     )
-    return judged.load(program, vars(module), filename, module)
+    return judged.load(program, vars(module), filename, module, framework.parts)
 
 
 def _run_tests(loaded: judged.Loaded, tests: Dict[str, Any], report: Report) -> None:

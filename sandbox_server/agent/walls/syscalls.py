@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import NoReturn, Optional
 
 CLONE_VM = 0x00000100
@@ -33,7 +32,7 @@ PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_CHILD_SUBREAPER = 36
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine
 # Numbers differ by architecture only for the calls that are older than 2019.
 _NUMBERS = {
     "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126},

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _DATAGRAM_BYTES = 1 << 16
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _prepared() -> None:
+    harness.prepare(framework=True)
+
+
 @dataclass
 class Ran:
     """What a supervisor saw of one run."""
