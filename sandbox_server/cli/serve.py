@@ -1,0 +1,35 @@
+"""`cupel-sandbox serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sandbox_server import server, telemetry
+from sandbox_server.cli.ending import run, settings_of
+
+
+@click.command(name="serve")
+@click.option("--listen", metavar="ADDR", help="host:port or unix:PATH; several with commas.")
+@click.option("--insecure-listen/--no-insecure-listen", default=None, help="Listen beyond this machine. No auth!")
+@click.option("--runtime", type=click.Choice(["auto", "local", "simulated"]), help="What makes the workers.")
+@click.option("--python", type=click.Path(path_type=Path), help="The environment's interpreter.")
+@click.option("--environment", metavar="NAME", help="The environment's name.")
+@click.option("--slots", type=click.IntRange(1), help="How many cells run at once.")
+@click.option("--allow-weak-isolation/--no-allow-weak-isolation", default=None, help="Start with walls missing.")
+@click.option("--require-wall", "required_walls", metavar="NAME", multiple=True, help="A wall that must stand.")
+@click.option("--drain-grace", "drain_grace_s", type=float, metavar="S", help="Seconds for samples at a stop.")
+@click.option("--die-with-parent/--no-die-with-parent", default=None, help="Stop when the parent process ends.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
+@click.option("--print-config", is_flag=True, help="Print the configuration as JSON and end.")
+def command(*, print_config: bool, **options: Any) -> None:
+    """Serves samples until SIGTERM or Ctrl-C, which drains; the second one stops at once."""
+    settings = settings_of(options)
+    if print_config:
+        click.echo(settings.printable())
+        return
+    telemetry.configure(settings.log_level, settings.log_format)
+    run(server.serve(settings, click.echo))
