@@ -9,7 +9,9 @@ SandboxServerError
 ├── ListenError             an address that the server cannot or must not listen on
 └── WorkerError             the server's side is at fault
     ├── WorkerStartError    a worker did not come up
-    │   └── WallMissingError   a required wall does not stand
+    │   ├── WallMissingError        a required wall does not stand
+    │   ├── EngineUnavailableError  what starts containers does not answer
+    │   └── ImageError              an environment's image is missing or not fit
     └── WorkerLostError     a worker died with samples in flight
 """
 
@@ -125,6 +127,18 @@ class WallMissingError(WorkerStartError):
     """Raised when a wall that is required does not stand."""
 
     reason = "WALL_MISSING"
+
+
+class EngineUnavailableError(WorkerStartError):
+    """Raised when the engine that starts containers does not answer; it may come back."""
+
+    reason = "ENGINE_UNAVAILABLE"
+
+
+class ImageError(WorkerStartError):
+    """Raised when an environment's image is missing, or was made for another version of the agent."""
+
+    reason = "IMAGE_UNFIT"
 
 
 class WorkerLostError(WorkerError):

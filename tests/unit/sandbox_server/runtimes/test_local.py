@@ -10,7 +10,8 @@ import pytest
 
 from sandbox_server.errors import WallMissingError, WorkerLostError, WorkerStartError
 from sandbox_server.model import Facts, Limits, Sample, ScriptTask, Wall
-from sandbox_server.runtimes.local import LocalOptions, LocalRuntime, missing_walls
+from sandbox_server.runtimes.local import LocalOptions, LocalRuntime
+from sandbox_server.runtimes.pool import missing_walls
 
 FAKE = Path(__file__).with_name("fake_agent.py")
 
@@ -184,16 +185,15 @@ async def test_starts_weakly_only_when_allowed_and_tells() -> None:
 
 
 def test_a_wall_that_nobody_knows_does_not_stand() -> None:
-    weak = options(required_walls=frozenset({"moat"}), allow_weak_isolation=True)
-    assert missing_walls([Wall("seccomp", False, "")], weak) == ("moat",)
-    assert missing_walls([Wall("seccomp", False, "")], options()) == ("seccomp",)
-    assert missing_walls([Wall("seccomp", True, "")], options()) == ()
+    assert missing_walls([Wall("seccomp", False, "")], frozenset({"moat"}), allow_weak=True) == ("moat",)
+    assert missing_walls([Wall("seccomp", False, "")], frozenset(), allow_weak=False) == ("seccomp",)
+    assert missing_walls([Wall("seccomp", True, "")], frozenset(), allow_weak=False) == ()
 
 
 async def test_keeps_nothing_of_samples_that_are_answered() -> None:
     runtime = LocalRuntime(options())
     await runtime.start()
-    link = runtime._worker.link  # type: ignore[union-attr]  # started above
+    link = runtime._pool._worker.link  # type: ignore[union-attr]  # started above
     for _ in range(20):
         await asyncio.gather(*(runtime.run(sample("ok")) for _ in range(100)))
         assert link.in_flight == 0
