@@ -15,6 +15,7 @@ from . import channel, pristine
 
 # CPython rewrites a function's code from the eighth call on, and each place in it some calls later.
 _TIMES = 16
+_MODULE = "__rehearsal__"
 _SOLUTION = "from typing import List\n\n\ndef rehearsed(numbers: List[int]) -> int:\n    return sum(numbers) + 1\n"
 _CHECK = "def check(candidate):\n    assert candidate([1, 2]) == 4\n"
 _TESTS = (
@@ -29,7 +30,7 @@ _Kind = Callable[[Dict[str, Any], channel.Channel], int]
 
 
 def rehearse(kind: _Kind, tests: Dict[str, Any]) -> None:
-    """Rehearses a kind that is judged by tests; leaves what a sample can see as it was, but for its module.
+    """Rehearses a kind that is judged by tests; leaves what a sample can see as it was.
 
     Raises:
         RuntimeError: The made-up sample did not pass: this harness cannot judge anything.
@@ -43,6 +44,7 @@ def rehearse(kind: _Kind, tests: Dict[str, Any]) -> None:
                 raise RuntimeError("the harness does not pass its own sample: %s" % said)
     finally:
         sys.modules["__main__"], sys.argv = main, argv
+        sys.modules.pop(_MODULE, None)
         sys.stdin, sys.stdout, sys.stderr = streams
 
 
@@ -52,7 +54,10 @@ def _rehearse_once(kind: _Kind, tests: Dict[str, Any]) -> List[Dict[str, Any]]:
     with ours, theirs:
         answer = pristine.to_json({"nonce": "0" * 32, "tests": tests})
         ours.sendall(struct.pack(">I", len(answer)) + answer)
-        kind({"solution": _SOLUTION, "entry_point": "rehearsed"}, channel.Channel(theirs.fileno()))
+        kind(
+            {"solution": _SOLUTION, "entry_point": "rehearsed", "module_name": _MODULE},
+            channel.Channel(theirs.fileno()),
+        )
         theirs.shutdown(socket.SHUT_WR)
         said: List[Dict[str, Any]] = []
         while True:

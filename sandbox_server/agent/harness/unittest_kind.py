@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 __builtins__ = pristine.BUILTINS
 __unittest = True
 
-MODULE = "__test__"
-"""What the module of solution and tests is called, if nothing else is asked for."""
-
 
 def run(program: Dict[str, Any], channel: Channel) -> int:
     """Runs a sample; returns the exit code."""
@@ -28,7 +25,7 @@ def run(program: Dict[str, Any], channel: Channel) -> int:
 
 
 def _load(program: Dict[str, Any]) -> judged.Loaded:
-    name = program.get("module_name") or MODULE
+    name = program.get("module_name") or "__test__"
     module = ModuleType(name)
     filename = name + ".py"
     # What BigCodeBench gives its modules. Not in sys.modules until the tests were executed: dataclasses,
