@@ -9,7 +9,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Verdict(enum.Enum):
@@ -364,6 +367,10 @@ class Environment:
     digest: str
     python_version: str
     preload_profiles: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The version of each package, by its normalized name: "scikit-learn", never "Scikit_Learn"."""
+    modules: frozenset[str] = frozenset()
+    """What can be imported by its top-level name, without the standard library's: "sklearn"."""
 
 
 @dataclass(frozen=True, slots=True)

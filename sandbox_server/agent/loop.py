@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
-from . import digest, errands, protocol, tree, zygote
+from . import errands, inventory, protocol, tree, zygote
 from .started import Finish, StartedCell
 from .walls import cgroup, probe
 from .walls.limits import PROCESS_HEADROOM
@@ -93,7 +93,7 @@ class Agent:
         walls = probe.judge(seen, probe.own_namespaces(), spec["limits"], self._built.outer_uid, memory)
         return {
             "python": "%d.%d.%d" % sys.version_info[:3],
-            "digest": digest.of_interpreter(),
+            **inventory.take(),
             "profiles": sorted(self._profiles),
             "walls": [wall._asdict() for wall in walls],
             "memory_source": self._built.blueprint.memory_source,

@@ -8,12 +8,14 @@ text that is merely long is the sample's doing and not the agent's: it is cut, a
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox_server.model import (
     CapturedOutput,
+    Environment,
     Facts,
     File,
     Limit,
@@ -31,7 +33,7 @@ from sandbox_server.model import (
 from sandbox_server.runtimes.frames import FrameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sandbox_server.model import Limits
 
@@ -46,6 +48,10 @@ _MAXIMUM_SECONDS = 10.0 * 24 * 3600
 _MAXIMUM_MICROSECONDS = int(_MAXIMUM_SECONDS * 1e6)
 _INT64_MAXIMUM = (1 << 63) - 1
 _INT32_MAXIMUM = (1 << 31) - 1
+# The agent leaves out what does not fit these, so whatever breaks them comes from something else.
+_PACKAGE = re.compile(r"(?!.{201})[a-z0-9]+(?:-[a-z0-9]+)*")
+_VERSION = re.compile(r"[A-Za-z0-9.!+_-]{1,200}")
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 
 _STATUSES = {
     "passed": TestStatus.PASSED,
@@ -98,6 +104,12 @@ class Ready:
     profiles: tuple[str, ...]
     walls: tuple[Wall, ...]
     memory_source: MemorySource
+    packages: Mapping[str, str] = field(default_factory=dict)
+    modules: frozenset[str] = frozenset()
+
+    def environment(self, name: str) -> Environment:
+        """Returns the worker's environment under the name that samples use."""
+        return Environment(name, self.digest, self.python_version, self.profiles, self.packages, self.modules)
 
 
 def parse_ready(message: dict[str, Any]) -> Ready:
@@ -116,6 +128,8 @@ def parse_ready(message: dict[str, Any]) -> Ready:
         profiles=_names(message, "profiles"),
         walls=walls,
         memory_source=_word(message, "memory_source", _MEMORY_SOURCES),
+        packages=_packages(message),
+        modules=_modules(message),
     )
 
 
@@ -170,6 +184,25 @@ def parse_facts(message: dict[str, Any], limits: Limits, sent_ns: int) -> Facts:
         sandbox_fault=_optional(message, "sandbox_fault", _fault),
         timeline=_timeline(_object(message, "timeline"), sent_ns),
     )
+
+
+def _packages(message: dict[str, Any]) -> Mapping[str, str]:
+    # Absent from the agents of older images: such an environment has nothing that anybody could rely on.
+    packages = _object(message, "packages") if "packages" in message else {}
+    if len(packages) > _MAXIMUM_ITEMS:
+        raise FrameError(f"packages holds more than {_MAXIMUM_ITEMS} items")
+    for name, version in packages.items():
+        if not _PACKAGE.fullmatch(name) or not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise FrameError(f"packages: {name[:40]!r} is no normalized name, or its version is none")
+    return packages
+
+
+def _modules(message: dict[str, Any]) -> frozenset[str]:
+    modules = frozenset(_strings(message, "modules") if "modules" in message else ())
+    for module in modules:
+        if not _MODULE.fullmatch(module):
+            raise FrameError(f"modules: {module[:40]!r} is not a module's name")
+    return modules
 
 
 def _results(message: dict[str, Any]) -> tuple[TestResult, ...]:

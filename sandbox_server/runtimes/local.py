@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sandbox_server
 from sandbox_server.environments import Profiles
-from sandbox_server.model import Environment, MemorySource
+from sandbox_server.model import MemorySource
 from sandbox_server.runtimes.agent_link import Hello
 from sandbox_server.runtimes.pool import PoolPolicy, WorkerPool
 from sandbox_server.runtimes.process import AgentProcess
@@ -16,7 +16,7 @@ from sandbox_server.runtimes.process import AgentProcess
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sandbox_server.model import Facts, Sample, SyntaxFault, Wall
+    from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
     from sandbox_server.runtimes.worker import Worker
 
 
@@ -131,10 +131,7 @@ class LocalRuntime:
     def describe(self) -> tuple[Sequence[Environment], Sequence[Wall]]:
         """Returns the one environment and the walls of the newest worker."""
         ready = self._pool.ready
-        if ready is None:
-            return (), ()
-        environment = Environment(self._options.environment, ready.digest, ready.python_version, ready.profiles)
-        return (environment,), ready.walls
+        return ((), ()) if ready is None else ((ready.environment(self._options.environment),), ready.walls)
 
     async def stop(self) -> None:
         """Kills every cell and worker."""

@@ -195,6 +195,51 @@ def test_reads_what_a_worker_is() -> None:
         parse_ready({**READY, "walls": [{"name": "seccomp", "standing": "yes", "detail": ""}]})
 
 
+INVENTORY = {"packages": {"scikit-learn": "1.5.0"}, "modules": ["sklearn", "_private"]}
+
+
+def test_reads_what_is_installed() -> None:
+    environment = parse_ready({**READY, **INVENTORY}).environment("scientific")
+    assert (environment.name, environment.digest, environment.python_version) == ("scientific", "d", "3.11.7")
+    assert environment.packages == {"scikit-learn": "1.5.0"}
+    assert environment.modules == {"sklearn", "_private"}
+
+
+def test_an_agent_that_tells_of_no_packages_has_none() -> None:
+    environment = parse_ready(READY).environment("old")
+    assert (environment.packages, environment.modules) == ({}, frozenset())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"packages": ["numpy"]},
+        {"packages": {"Numpy": "1"}},
+        {"packages": {"numpy\x1b[2J": "1"}},
+        {"packages": {"a" * 201: "1"}},
+        {"packages": {"numpy": 1}},
+        {"packages": {"numpy": ""}},
+        {"packages": {"numpy": "1\n"}},
+        {"packages": {f"p{number}": "1" for number in range(100_001)}},
+        {"modules": "numpy"},
+        {"modules": ["os.path"]},
+        {"modules": ["a b"]},
+        {"modules": [f"m{number}" for number in range(100_001)]},
+    ],
+)
+def test_an_inventory_that_breaks_its_form_is_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(FrameError, match=next(iter(broken))):
+        parse_ready({**READY, **broken})
+
+
+@given(st.sampled_from(["packages", "modules"]), JSON)
+def test_whatever_an_inventory_holds_it_is_read_or_refused(field: str, value: Any) -> None:
+    try:
+        parse_ready({**READY, field: value})
+    except FrameError as error:
+        assert field in str(error)  # noqa: PT017 -- both ends are allowed, and nothing else
+
+
 def test_reads_what_a_parse_found() -> None:
     assert parse_parsed({"fault": None}) is None
     fault = parse_parsed({"fault": {"message": "m", "line": 1, "column": 0}})
