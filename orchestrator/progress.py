@@ -1,4 +1,4 @@
-"""Shows how a run is getting on: a bar on a terminal, a line now and then elsewhere, or nothing.
+"""Shows how a run is getting on: by a line now and then, or not at all. The bar for terminals is in `bar`.
 
 All of it goes to standard error; results are not here.
 """
@@ -8,22 +8,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from orchestrator.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from rich.console import Console
 
     from orchestrator.model import Result
 
@@ -78,44 +66,6 @@ class Tally:
         rate = f"{self._fresh / elapsed_s:.1f}/s" if elapsed_s > 0 and self._fresh else "-/s"
         share = f"{100 * self._passed / self._judged:.1f} %" if self._judged else "- %"
         return f"{rate}, {share} pass"
-
-
-class Bar:
-    """A bar on a terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._tally = Tally()
-        self._progress = Progress(
-            TextColumn("[bold]evaluate"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            refresh_per_second=5,
-        )
-        self._task = self._progress.add_task("evaluate", total=None, figures="")
-
-    def start(self, total: int, resumed: int) -> None:
-        """Shows the bar."""
-        self._tally.start(total, resumed)
-        self._progress.update(self._task, total=total, completed=resumed, figures=self._tally.figures)
-        self._progress.start()
-
-    def note(self, result: Result) -> None:
-        """Moves the bar."""
-        self._tally.note(result)
-        self._progress.update(self._task, completed=self._tally.done, figures=self._tally.figures)
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._console.print(f"cupel: {escape(printable(text))}", highlight=False)
-
-    def stop(self) -> None:
-        """Leaves the bar as it is."""
-        self._progress.stop()
 
 
 class Lines:

@@ -9,20 +9,14 @@ the journal keeps what all of them found, and tells it again without a server.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import uvloop
-
-from orchestrator import wire
-from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.dispatch.embedded import EmbeddedServer
-from orchestrator.dispatch.endpoints import FixedEndpoints, parse_addresses, survey
-from orchestrator.errors import InputError, InterruptedRunError, NoSandboxError, ResultsExistError, UsageError
+from orchestrator.dispatch.child import Child
+from orchestrator.errors import InputError, ResultsExistError, UsageError
 from orchestrator.formats.results import (
     Row,
     pass_at_k_record,
@@ -30,23 +24,22 @@ from orchestrator.formats.results import (
     write_outcomes,
     write_pass_at_k,
 )
-from orchestrator.interruption import Interruption
 from orchestrator.journal import Entry, keep_old, open_journal, sample_digest
+from orchestrator.ledger import Ledger
+from orchestrator.outcome import result_of
 from orchestrator.plan import make_plan
-from orchestrator.scoring import Summary, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from orchestrator.config import Config
     from orchestrator.dispatch.dispatcher import Refused
-    from orchestrator.dispatch.endpoints import EndpointSource
     from orchestrator.formats.results import ResultPaths
     from orchestrator.journal import Journal
-    from orchestrator.model import Result, Sample
-    from orchestrator.plan import Item, Plan
+    from orchestrator.plan import Plan
     from orchestrator.progress import RunProgress
+    from orchestrator.scoring import Summary
 
 _REFUSALS_IN_MESSAGE = 20
 
@@ -83,29 +76,15 @@ class Report:
         return len(self.summary.masked)
 
 
-@dataclass(slots=True)
-class Ledger:
-    """Keeps of each outcome what scores need; the outcome itself stays in the journal."""
-
-    results: dict[str, Result] = field(default_factory=dict)
-    missing_walls: Counter[str] = field(default_factory=Counter)
-    environments: Counter[str] = field(default_factory=Counter)
-
-    def enter(self, result: Result) -> None:
-        """Takes a result; a sample counts once."""
-        if result.sample_id not in self.results:
-            outcome = result.outcome
-            walls = outcome.get("missing_walls")
-            self.missing_walls.update(walls if isinstance(walls, list) else ())
-            if "environment" in outcome:
-                self.environments[f"{outcome['environment']} ({outcome.get('environment_digest', 'no digest')})"] += 1
-        views_differ = result.compat_passed != result.strict_passed
-        kept = {"strict": result.outcome.get("strict", {})} if views_differ else {}
-        self.results[result.sample_id] = replace(result, details={}, outcome=kept)
-
-
-def evaluate(config: Config, progress: RunProgress) -> Report:
+def evaluate(config: Config, make_progress: Callable[[], RunProgress]) -> Report:
     """Runs what a configuration asks for and writes its result files.
+
+    The run's own server boots while this process imports what it needs itself, and ends while scores are
+    computed; neither is there for a run that has all its outcomes in the journal.
+
+    Args:
+        config: What to do.
+        make_progress: Returns what shows how the run is getting on; called when the server is on its way.
 
     Raises:
         errors.CupelError: As the tree in `errors` says; the journal keeps what was judged.
@@ -115,13 +94,25 @@ def evaluate(config: Config, progress: RunProgress) -> Report:
     _make_folder(paths.out)
     began = time.monotonic()
     ledger = Ledger()
-    with _open(plan, resume=config.resume) as journal:
-        _resume(plan, journal, ledger, progress)
+    with _open(plan, resume=config.resume) as journal, ExitStack() as ending:
+        remarks = _resume(plan, journal, ledger)
         pending = [item for item in plan.items.values() if item.sample_id not in journal]
+        child = None
+        if pending and config.sandbox is None:
+            child = ending.enter_context(Child(_server_words(config), paths.log))
+            child.start()
+        refused: list[Refused] = []
+        progress = make_progress()
+        for remark in remarks:
+            progress.say(remark)
+        if pending:
+            from orchestrator.session import Session  # noqa: PLC0415 -- it costs, and the server boots meanwhile
+        from orchestrator.scoring import summarize  # noqa: PLC0415 -- as above: numpy
+
         progress.start(len(plan.items), len(plan.items) - len(pending))
         try:
-            session = _Session(config, plan, journal, ledger, progress=progress)
-            refused = session.judge(pending) if pending else []
+            if pending:
+                refused = Session(config, plan, journal, ledger, progress=progress, child=child).judge(pending)
         finally:
             progress.stop()
         if refused:
@@ -171,8 +162,8 @@ def _open(plan: Plan, *, resume: bool) -> Journal:
     return open_journal(paths.journal)
 
 
-def _resume(plan: Plan, journal: Journal, ledger: Ledger, progress: RunProgress) -> None:
-    """Takes over what the journal holds of this run."""
+def _resume(plan: Plan, journal: Journal, ledger: Ledger) -> list[str]:
+    """Takes over what the journal holds of this run; returns what the user should know of it."""
     changed = 0
 
     def take(entry: Entry) -> bool:
@@ -184,7 +175,7 @@ def _resume(plan: Plan, journal: Journal, ledger: Ledger, progress: RunProgress)
             changed += 1
             return False
         completion = item.completion
-        result = wire.result(entry.sample_id, completion.task_id, completion.index, entry.outcome)
+        result = result_of(entry.sample_id, completion.task_id, completion.index, entry.outcome)
         if result.is_sandbox_error:
             return False
         ledger.enter(result)
@@ -196,88 +187,16 @@ def _resume(plan: Plan, journal: Journal, ledger: Ledger, progress: RunProgress)
             f"{journal.path}: this is the journal of other samples; choose another --out, "
             "or start anew with --no-resume, which keeps it as .bak"
         )
+    remarks = []
     if changed:
-        progress.say(f"{changed} samples have changed since the last run and run again")
+        remarks.append(f"{changed} samples have changed since the last run and run again")
     if garbled:
-        progress.say(f"{journal.path}: {garbled} lines are garbled; what they held runs again")
+        remarks.append(f"{journal.path}: {garbled} lines are garbled; what they held runs again")
+    return remarks
 
 
-class _Session:
-    """Gets pending samples judged and journaled."""
-
-    def __init__(self, config: Config, plan: Plan, journal: Journal, ledger: Ledger, *, progress: RunProgress) -> None:
-        self._config = config
-        self._plan = plan
-        self._journal = journal
-        self._ledger = ledger
-        self._progress = progress
-        self._digests: dict[str, str] = {}
-
-    def judge(self, pending: Sequence[Item]) -> list[Refused]:
-        """Returns when all were answered; what servers refused is returned.
-
-        Raises:
-            errors.NoSandboxError: No server can be reached or started, or all were lost for good.
-            errors.InterruptedRunError: The user stopped the run.
-        """
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(self._main(pending))
-
-    async def _main(self, pending: Sequence[Item]) -> list[Refused]:
-        """Turns what ends a run early into an error that says how to go on."""
-        with Interruption(self._progress.say) as interruption:
-            try:
-                return await self._dispatch(pending)
-            except asyncio.CancelledError:
-                if not interruption.happened:
-                    raise
-                raise InterruptedRunError(f"interrupted. {self._kept()}") from None
-            except NoSandboxError as error:
-                if not self._ledger.results:
-                    raise
-                raise NoSandboxError(f"{error}\n{self._kept()}") from error
-
-    async def _dispatch(self, pending: Sequence[Item]) -> list[Refused]:
-        """Opens servers, sends, receives, closes."""
-        config = self._config
-        source = _source(config, self._plan.paths)
-        try:
-            endpoints = await source.open()
-            answering = await survey(endpoints, config.environment)
-            for endpoint in endpoints:
-                if endpoint.address not in answering:
-                    self._progress.say(f"sandbox server {endpoint.address} does not answer yet")
-            # The embedded server is told its slots; to hold back its credit too would let them run dry.
-            parallel = None if config.sandbox is None else config.parallel
-            dispatcher = Dispatcher(source, self._samples(pending), self._deliver, parallel)
-            return await dispatcher.run(endpoints)
-        finally:
-            await source.close()
-
-    def _samples(self, pending: Sequence[Item]) -> Iterator[Sample]:
-        """Assembles one sample after the other, as servers take them."""
-        for item in pending:
-            sample = self._plan.sample(item)
-            self._digests[sample.sample_id] = sample_digest(sample)
-            yield sample
-
-    def _deliver(self, result: Result) -> None:
-        """Takes a result: into the journal first."""
-        self._journal.append(result.sample_id, self._digests.pop(result.sample_id), result.outcome)
-        self._ledger.enter(result)
-        self._progress.note(result)
-
-    def _kept(self) -> str:
-        """Returns how much is done and how to go on."""
-        done, total = len(self._ledger.results), len(self._plan.items)
-        journal = self._journal.path
-        return f"{done} of {total} samples are judged and in {journal}; the same command continues the run"
-
-
-def _source(config: Config, paths: ResultPaths) -> EndpointSource:
-    """Returns the servers that a configuration names, or one of the run's own."""
-    if config.sandbox is not None:
-        return FixedEndpoints(parse_addresses(config.sandbox), config.patience_s)
+def _server_words(config: Config) -> list[str]:
+    """Returns the options of the run's own server."""
     words = ["--runtime", config.runtime]
     if config.python is not None:
         words += ["--python", config.python]
@@ -285,7 +204,7 @@ def _source(config: Config, paths: ResultPaths) -> EndpointSource:
         words += ["--slots", str(config.parallel)]
     if config.allow_weak_isolation:
         words.append("--allow-weak-isolation")
-    return EmbeddedServer(words, paths.log, config.start_timeout_s)
+    return words
 
 
 def _refusal(config: Config, plan: Plan, refused: Sequence[Refused], judged: int) -> InputError:
@@ -320,7 +239,7 @@ def _write(config: Config, plan: Plan, journal: Journal, summary: Summary, refer
         for item in plan.scored:
             completion = item.completion
             outcome = journal.outcome(item.sample_id)
-            result = wire.result(item.sample_id, completion.task_id, completion.index, outcome)
+            result = result_of(item.sample_id, completion.task_id, completion.index, outcome)
             yield Row(result, plan.sample(item).solution)
 
     record = pass_at_k_record(

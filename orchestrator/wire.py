@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cupel_client.gen import sandbox_service_pb2 as pb
 from google.protobuf import json_format
 
-from orchestrator.model import (
-    FunctionCheckTask,
-    Result,
-    Sample,
-    ScriptTask,
-    UnittestTask,
-)
+from orchestrator.model import FunctionCheckTask, Sample, ScriptTask, UnittestTask
 
 if TYPE_CHECKING:
     import grpc.aio
@@ -35,7 +29,6 @@ _COMPARISONS = {
     "tokens": pb.COMPARISON_MODE_TOKENS,
     "floats": pb.COMPARISON_MODE_FLOATS,
 }
-_FAILING = frozenset({"TEST_STATUS_FAILED", "TEST_STATUS_ERROR", "TEST_STATUS_WRONG_OUTPUT"})
 
 
 class UnsendableError(ValueError):
@@ -226,33 +219,6 @@ def _decode(data: bytes) -> Event:
         refusal = response.refusal
         return Refusal(refusal.sample_id, refusal.reason, refusal.message, refusal.metadata.get("field"))
     return None
-
-
-def result(sample_id: str, task_id: str, index: int, outcome: dict[str, Any]) -> Result:
-    """Returns what scores and result files need of an outcome in JSON, as `outcome_json` made it."""
-    name = outcome.get("verdict")
-    # A verdict that this version does not know is a sample that did not pass: so the contract has it.
-    verdict = name.removeprefix("VERDICT_") if isinstance(name, str) else "UNSPECIFIED"
-    judged = verdict not in {"SANDBOX_ERROR", "UNSPECIFIED"}
-    compat = outcome.get("compat", {})
-    details = {
-        test["test_id"]: test.get("detail", "") for test in outcome.get("tests", ()) if test.get("status") in _FAILING
-    }
-    if outcome.get("error"):
-        details.setdefault("ALL", outcome["error"])
-    return Result(
-        sample_id=sample_id,
-        task_id=task_id,
-        index=index,
-        attempt=outcome.get("attempt", 1),
-        verdict=verdict,
-        explanation=outcome.get("explanation", ""),
-        compat_passed=judged and compat.get("passed", False),
-        compat_status=compat.get("status", ""),
-        strict_passed=judged and outcome.get("strict", {}).get("passed", False),
-        details=details,
-        outcome=outcome,
-    )
 
 
 def sandbox_error(sample_id: str, attempt: int, reason: str, message: str) -> dict[str, Any]:

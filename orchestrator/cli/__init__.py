@@ -1,12 +1,19 @@
-"""The command line: `cupel`. Each command is a module of its own; what they do is elsewhere."""
+"""The command line: `cupel`. Each command is a module of its own, loaded when it is asked for."""
 
 from __future__ import annotations
 
+import importlib
+import os
+
 import click
 
-from orchestrator.cli.evaluate import evaluate
-
 __all__ = ["main"]
+
+# Read by pydantic: looking for plugins reads the metadata of every package there is. Cupel has none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+_COMMANDS = ("evaluate",)
+"""Modules of this package; each has its command as `command`."""
 
 _EPILOG = (
     "Exit codes: 0 done; 2 usage; 3 bad samples or dataset; 4 no sandbox; "
@@ -14,10 +21,22 @@ _EPILOG = (
 )
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _LoadedWhenAsked(click.Group):
+    """A group whose commands are imported one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names of all commands."""
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports a command; None when there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_LoadedWhenAsked, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cupel", message="%(prog)s %(version)s")
 def main() -> None:
     """Judges code that language models wrote, each sample in a container of its own."""
-
-
-main.add_command(evaluate)

@@ -10,23 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
-from rich.console import Console
 
-from orchestrator.cli.tables import as_json, print_report
-from orchestrator.config import Config, load_config
 from orchestrator.datasets import names
 from orchestrator.errors import CupelError, InterruptedRunError
 from orchestrator.printable import printable
-from orchestrator.progress import Bar, Lines, Silence
-from orchestrator.run import evaluate as run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from orchestrator.progress import RunProgress
-
-EXIT_WITH_SANDBOX_ERRORS = 5
 
 _HELP = """Judges samples and scores them.
 
@@ -60,7 +50,7 @@ def _option(*names_: str, **attributes: Any) -> Callable[[Callable[..., None]], 
     return click.option(*names_, default=None, **attributes)
 
 
-@click.command(help=_HELP, epilog=_EPILOG)
+@click.command(name="evaluate", help=_HELP, epilog=_EPILOG)
 @_option(
     "--samples",
     metavar="FILE|DIR",
@@ -120,33 +110,18 @@ def _option(*names_: str, **attributes: Any) -> Callable[[Callable[..., None]], 
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON object to standard output.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.option("--print-config", is_flag=True, help="Print what would be done as JSON, and do nothing.")
-def evaluate(*, as_json_: bool, quiet: bool, print_config: bool, **options: Any) -> None:
+def command(*, as_json_: bool, quiet: bool, print_config: bool, **options: Any) -> None:
     """Judges samples and scores them."""
+    from orchestrator.cli import judging  # noqa: PLC0415 -- help does without what it imports
+
     try:
-        config = load_config(options)
+        config = judging.load_config(options)
         if print_config:
             click.echo(config.model_dump_json(indent=2))
             return
-        exit_code = _evaluate(config, json=as_json_, quiet=quiet)
+        exit_code = judging.judge(config, json=as_json_, quiet=quiet)
     except CupelError as error:
         raise Failure(error) from error
     except KeyboardInterrupt as error:
         raise Failure(InterruptedRunError("interrupted; the same command continues the run")) from error
     sys.exit(exit_code)
-
-
-def _evaluate(config: Config, *, json: bool, quiet: bool) -> int:
-    """Runs and prints; returns the exit code."""
-    report = run(config, _progress(quiet=quiet))
-    print_report(Console(stderr=json), report)
-    if json:
-        click.echo(orjson.dumps(as_json(report)))
-    return EXIT_WITH_SANDBOX_ERRORS if report.sandbox_errors else 0
-
-
-def _progress(*, quiet: bool) -> RunProgress:
-    """Returns the way to show progress that suits standard error."""
-    if quiet:
-        return Silence()
-    console = Console(stderr=True)
-    return Bar(console) if console.is_terminal else Lines(lambda line: click.echo(line, err=True))

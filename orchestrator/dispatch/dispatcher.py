@@ -20,6 +20,7 @@ from orchestrator import wire
 from orchestrator.dispatch.lane import Lane
 from orchestrator.dispatch.work import ATTEMPTS_AFTER_FAULT, LOSSES, WorkQueue
 from orchestrator.errors import NoSandboxError
+from orchestrator.outcome import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,7 @@ class Dispatcher:
 
     def answered(self, work: Work, outcome: dict[str, Any], address: str) -> None:
         """Delivers an outcome, or tries again what a server failed at."""
-        result = wire.result(work.sample.sample_id, work.sample.task_id, work.sample.index, outcome)
+        result = result_of(work.sample.sample_id, work.sample.task_id, work.sample.index, outcome)
         if result.is_sandbox_error and work.faults < ATTEMPTS_AFTER_FAULT:
             work.faults += 1
             work.shunned.add(address)
@@ -134,5 +135,5 @@ class Dispatcher:
             "SERVER_LOST",
             f"the sandbox server was lost {work.losses} times with this sample in flight, at last: {reason}",
         )
-        self._deliver(wire.result(sample.sample_id, sample.task_id, sample.index, outcome))
+        self._deliver(result_of(sample.sample_id, sample.task_id, sample.index, outcome))
         self._queue.done()

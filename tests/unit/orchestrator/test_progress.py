@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from orchestrator.bar import Bar
 from orchestrator.model import Result
-from orchestrator.progress import Bar, Lines, Silence
+from orchestrator.progress import Lines, Silence
 
 if TYPE_CHECKING:
     import pytest

@@ -17,6 +17,7 @@ from orchestrator.model import (
     Task,
     UnittestTask,
 )
+from orchestrator.outcome import result_of
 
 
 def sent(task: Task, **attributes: object) -> pb.Sample:
@@ -111,7 +112,7 @@ def test_a_result_holds_both_views_and_failing_tests() -> None:
         pb.TestResult(test_id="test_c", status=pb.TEST_STATUS_ERROR, detail="boom"),
         pb.TestResult(test_id="test_d", status=pb.TEST_STATUS_SKIPPED, detail="later"),
     ]
-    found = wire.result(
+    found = result_of(
         "T/1#0",
         "T/1",
         0,
@@ -139,11 +140,11 @@ def test_a_result_holds_both_views_and_failing_tests() -> None:
 def test_a_verdict_of_the_future_is_not_a_pass() -> None:
     future = outcome(compat=pb.CompatView(passed=True, status="pass"), strict=pb.StrictView(passed=True))
     future.MergeFromString(b"\x18\x63")  # verdict = 99
-    found = wire.result("T/1#0", "T/1", 0, wire.outcome_json(future))
+    found = result_of("T/1#0", "T/1", 0, wire.outcome_json(future))
     assert (found.verdict, found.compat_passed, found.strict_passed) == ("UNSPECIFIED", False, False)
 
 
 def test_an_error_of_our_own_making_is_a_sandbox_error() -> None:
-    found = wire.result("T/1#0", "T/1", 0, wire.sandbox_error("T/1#0", 3, "SERVER_LOST", "gone"))
+    found = result_of("T/1#0", "T/1", 0, wire.sandbox_error("T/1#0", 3, "SERVER_LOST", "gone"))
     assert found.is_sandbox_error
     assert found.outcome["sandbox_fault"] == {"reason": "SERVER_LOST", "message": "gone"}
