@@ -22,6 +22,8 @@ _NESTED = "__"
 _MINUTE = 60.0
 _GIB = 1 << 30
 _MIB = 1 << 20
+_CORES = os.cpu_count() or 1
+_MOST_CELLS = 4096
 
 SCIENTIFIC_MODULES = ("numpy", "pandas", "matplotlib.pyplot", "scipy", "sklearn", "seaborn")
 
@@ -104,7 +106,19 @@ class Settings(BaseSettings):
         max_length=200,
         description="The name that samples use for that environment.",
     )
-    slots: int = Field(default=4 * (os.cpu_count() or 1), ge=1, le=4096, description="How many cells run at once.")
+    cells: int = Field(
+        default=min(32 * _CORES, _MOST_CELLS),
+        ge=1,
+        le=_MOST_CELLS,
+        description="How many cells there are at once, at most. Those that sleep leave their slots to others but keep "
+        "their memory: this many times what a sample holds while it sleeps has to fit.",
+    )
+    slots: int = Field(
+        default_factory=lambda given: min(4 * _CORES, given.get("cells", _MOST_CELLS)),
+        ge=1,
+        le=_MOST_CELLS,
+        description="How many cells are awake at once, that is, want a CPU, when another one is placed.",
+    )
     default_limits: LimitSettings = Field(
         default=DEFAULT_LIMITS, description="Limits in force where a sample names none."
     )
@@ -180,6 +194,12 @@ class Settings(BaseSettings):
                 known = ", ".join(sorted(f"{_PREFIX}{field.upper()}" for field in cls.model_fields))
                 raise ValueError(f"unknown variable {variable}; known are {known}")
         return values
+
+    @model_validator(mode="after")
+    def _slots_within_cells(self) -> Settings:
+        if self.slots > self.cells:
+            raise ValueError(f"slots is {self.slots}, above cells: {self.cells}; raise cells with it")
+        return self
 
     @model_validator(mode="after")
     def _defaults_within_maximum(self) -> Settings:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from sandbox_server.model import Judgement, Sample
-    from sandbox_server.runtimes.base import Runtime
+    from sandbox_server.runtimes.base import OnActivity, Runtime
     from sandbox_server.screener import Screener
-    from sandbox_server.slots import Slots
+    from sandbox_server.slots import Slot, Slots
 
 NOT_SCREENED = Screening(None, entry_point_found=True, findings=(), declared_tests=None)
 _RUNS = 2
@@ -44,13 +44,17 @@ class Judging:
         self._screener = screener
         self._slots = slots
 
-    async def outcome(self, sample: Sample, received_ns: int, stream: Hashable) -> Outcome:
+    async def outcome(
+        self, sample: Sample, received_ns: int, stream: Hashable, on_activity: OnActivity | None = None
+    ) -> Outcome:
         """Judges a sample. A failure of the server's own is an outcome too: SANDBOX_ERROR, with its fault.
 
         Args:
             sample: What to judge.
             received_ns: When its request was read, in nanoseconds since the epoch.
             stream: Whose turns it takes.
+            on_activity: Called with whether the sample sleeps, each time that this changes. A sample that ends in
+                its sleep wakes up first.
 
         Raises:
             asyncio.CancelledError: The caller was cancelled; the cell is dead.
@@ -63,8 +67,8 @@ class Judging:
             judgement = before_run(sample.task, sample.policy, screening)
             if judgement is not None:
                 return self._outcome(sample, Facts(), judgement, screening, timeline)
-            async with self._slots.one(stream, sample.priority):
-                facts, placed_ns, runs = await self._run(sample)
+            async with self._slots.one(stream, sample.priority) as slot:
+                facts, placed_ns, runs = await self._run(sample, _Parking(slot, on_activity))
             ran = facts.timeline
             timeline = replace(
                 timeline,
@@ -104,19 +108,21 @@ class Judging:
         judgement = judge(sample.task, sample.limits, NOT_SCREENED, facts)
         return self._outcome(sample, facts, judgement, NOT_SCREENED, Timeline(received_ns=received_ns))
 
-    async def _run(self, sample: Sample) -> tuple[Facts, int, int]:
+    async def _run(self, sample: Sample, parking: _Parking) -> tuple[Facts, int, int]:
         """Runs a sample, again if the worker dies under it; returns facts, the last placing, and the runs."""
         run = 0
         while True:
             run += 1
             placed_ns = time.time_ns()
             try:
-                return await self._runtime.run(sample), placed_ns, run
+                return await self._runtime.run(sample, parking.note), placed_ns, run
             except WorkerLostError as error:
                 # What a sample does stays in its cell, so another run is a first run.
                 if run >= _RUNS or not self._runtime.serving:
                     raise
                 _log.warning("rerun", sample_id=sample.sample_id, attempt=sample.attempt, reason=str(error))
+            finally:
+                parking.end()
 
     def _failed(self, sample: Sample, fault: SandboxFault, screening: Screening, timeline: Timeline) -> Outcome:
         self._log_fault(sample, fault)
@@ -151,3 +157,26 @@ class Judging:
             isolation=f"{self._runtime.name}/{sample.isolation.name.lower()}",
             missing_walls=tuple(wall.name for wall in walls if not wall.standing),
         )
+
+
+class _Parking:
+    """Parks the slot of one sample while it sleeps, and tells who asked for it."""
+
+    def __init__(self, slot: Slot, told: OnActivity | None) -> None:
+        self._slot = slot
+        self._told = told
+
+    def note(self, asleep: bool) -> None:  # noqa: FBT001 -- the form of OnActivity
+        """Takes what the runtime says of the sample's cell."""
+        if asleep == self._slot.parked:
+            return
+        if self._told is not None:
+            self._told(asleep)
+        if asleep:
+            self._slot.park()
+        else:
+            self._slot.unpark()
+
+    def end(self) -> None:
+        """Notes that the cell is gone."""
+        self.note(asleep=False)

@@ -60,7 +60,7 @@ def local_options(settings: Settings) -> LocalOptions:
         # Not resolved: the link is what tells Python that it lives in a virtual environment.
         python=settings.python.absolute() if settings.python.parent.name else settings.python,
         environment=settings.environment,
-        cells=settings.slots,
+        cells=settings.cells,
         profiles=settings.profiles,
         required_walls=settings.required_walls,
         allow_weak_isolation=settings.allow_weak_isolation,
@@ -93,8 +93,9 @@ class Server:
         self._settings = settings
         self._runtime = runtime
         self._screener = Screener(runtime)
-        judging = Judging(runtime, self._screener, Slots(settings.slots))
-        self.service = SandboxService(runtime, self._screener, judging, rules_of(settings), settings.slots)
+        slots = Slots(settings.slots, settings.cells)
+        judging = Judging(runtime, self._screener, slots)
+        self.service = SandboxService(runtime, self._screener, judging, rules_of(settings), slots)
         self._health = HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[ErrorStatusInterceptor()],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cupel_client.gen import sandbox_service_pb2 as pb
 from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
 
+from sandbox_server.credit import Credit
 from sandbox_server.errors import DrainingError, FieldMissingError, NoCreditError, WorkersLostError
 from sandbox_server.streams import ExecuteStream
 from sandbox_server.wire import read_sample, write_capabilities, write_outcome, write_screening
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sandbox_server.judging import Judging
     from sandbox_server.runtimes.base import Runtime
     from sandbox_server.screener import Screener
+    from sandbox_server.slots import Slots
     from sandbox_server.wire import Rules
 
 _CREDIT_PER_SLOT = 2
@@ -38,17 +40,19 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         screener: What screens them.
         judging: What takes a sample the whole way.
         rules: What samples must keep to.
-        slots: How many cells run at once.
+        slots: What bounds how many run at once.
     """
 
-    def __init__(self, runtime: Runtime, screener: Screener, judging: Judging, rules: Rules, slots: int) -> None:
+    def __init__(self, runtime: Runtime, screener: Screener, judging: Judging, rules: Rules, slots: Slots) -> None:
         self._runtime = runtime
         self._screener = screener
         self._judging = judging
         self._rules = rules
         self._slots = slots
+        spare = (_CREDIT_PER_SLOT - 1) * slots.count
+        self._credit = (slots.count + spare, slots.cells + spare)
         self._streams: set[ExecuteStream] = set()
-        self._calls = 0
+        self._calls = Credit(*self._credit)
         self._draining = False
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -56,7 +60,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
     @property
     def in_flight(self) -> int:
         """How many samples are not answered yet."""
-        return self._calls + sum(stream.in_flight for stream in self._streams)
+        return self._calls.used + sum(stream.in_flight for stream in self._streams)
 
     @property
     def streams(self) -> int:
@@ -73,7 +77,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         stream = ExecuteStream(
             self._judging,
             self._rules,
-            credit=_CREDIT_PER_SLOT * self._slots,
+            credit=Credit(*self._credit),
             write=context.write,
             serving=lambda: self._runtime.serving,
         )
@@ -95,18 +99,17 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         received_ns = time.time_ns()
         self._check_open()
         sample = read_sample(_present(request), self._rules)
-        if self._calls >= _CREDIT_PER_SLOT * self._slots:
+        if not self._calls.use():
             raise NoCreditError(
-                f"{self._calls} samples are already here, one by one; try again later or elsewhere",
-                credit=str(_CREDIT_PER_SLOT * self._slots),
+                f"{self._calls.used} samples are already here, one by one; try again later or elsewhere",
+                credit=str(self._calls.granted),
             )
-        self._calls += 1
         self._quiet.clear()
         try:
             # All single calls are one stream to the queue, or many of them would crowd out the streams.
-            outcome = await self._judging.outcome(sample, received_ns, "ExecuteOne")
+            outcome = await self._judging.outcome(sample, received_ns, "ExecuteOne", self._note_activity)
         finally:
-            self._calls -= 1
+            self._calls.give_back()
             self._hush()
         return pb.ExecuteOneResponse(outcome=write_outcome(outcome))
 
@@ -140,7 +143,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
             default_limits=self._rules.default_limits,
             maximum_limits=self._rules.maximum_limits,
             maximum_source_bytes=self._rules.maximum_source_bytes,
-            slots=self._slots,
+            slots=self._slots.count,
             isolations=self._rules.isolations,
             draining=self._draining,
         )
@@ -167,8 +170,14 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         """Waits until no call is left: a call that was ended from outside still has cells to kill."""
         await self._quiet.wait()
 
+    def _note_activity(self, asleep: bool) -> None:  # noqa: FBT001 -- the form of OnActivity
+        if asleep:
+            self._calls.park()
+        else:
+            self._calls.unpark()
+
     def _hush(self) -> None:
-        if not self._streams and not self._calls:
+        if not self._streams and not self._calls.used:
             self._quiet.set()
 
     def _check_open(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
     from datetime import timedelta
 
+    from sandbox_server.credit import Credit
     from sandbox_server.judging import Judging
     from sandbox_server.model import Outcome, Sample
     from sandbox_server.wire import Rules
@@ -47,7 +48,7 @@ class ExecuteStream:
     Args:
         judging: What judges its samples.
         rules: What samples must keep to.
-        credit: How many samples the client may have with the server at once.
+        credit: The client's books: how many samples it may have with the server at once.
         write: Sends a response to the client.
         serving: Whether workers live, or come back.
     """
@@ -57,14 +58,13 @@ class ExecuteStream:
         judging: Judging,
         rules: Rules,
         *,
-        credit: int,
+        credit: Credit,
         write: Callable[[pb.ExecuteResponse], Awaitable[None]],
         serving: Callable[[], bool],
     ) -> None:
         self._judging = judging
         self._rules = rules
         self._credit = credit
-        self._used = 0
         self._send = write
         self._serving = serving
         self._in_flight: dict[str, asyncio.Task[Outcome]] = {}
@@ -88,7 +88,7 @@ class ExecuteStream:
             RequestError: The stream as a whole cannot go on; everything it took has been answered before,
                 unless the client broke the contract.
         """
-        self._outbox.put_nowait(pb.ExecuteResponse(credit=pb.Credit(samples=self._credit)))
+        self._outbox.put_nowait(pb.ExecuteResponse(credit=pb.Credit(samples=self._credit.granted)))
         reading = asyncio.create_task(self._read(requests), name="execute read")
         writing = asyncio.create_task(self._write(), name="execute write")
         drained = asyncio.create_task(self._drained(), name="execute drain")
@@ -131,20 +131,18 @@ class ExecuteStream:
                 self._cancel(request.cancellation.sample_id)
             else:
                 raise EmptyRequestError("a request holds neither a sample nor a cancellation; set one of them")
-            while self._outbox.qsize() > self._credit + _UNCREDITED_ANSWERS:
+            while self._outbox.qsize() > self._credit.granted + _UNCREDITED_ANSWERS:
                 self._sent.clear()
                 await self._sent.wait()
         return None
 
     def _take(self, message: pb.Sample, received_ns: int) -> None:
-        charged = self._used < self._credit
-        if charged:
-            self._used += 1
+        charged = self._credit.use()
         try:
             if not charged:
+                granted = self._credit.granted
                 raise NoCreditError(
-                    f"all {self._credit} samples of this stream's credit are used; wait for an answer",
-                    credit=str(self._credit),
+                    f"all {granted} samples of this stream's credit are used; wait for an answer", credit=str(granted)
                 )
             if self._draining.is_set():
                 raise DrainingError("the server is stopping; send the sample elsewhere")
@@ -160,12 +158,21 @@ class ExecuteStream:
             refusal = write_refusal(message.sample_id, message.attempt, error, code)
             self._outbox.put_nowait(pb.ExecuteResponse(refusal=refusal))
             return
-        task = asyncio.create_task(self._judging.outcome(sample, received_ns, self))
+        task = asyncio.create_task(self._judging.outcome(sample, received_ns, self, self._note_activity))
         self._in_flight[sample.sample_id] = task
         self._idle.clear()
         # A callback and not a second coroutine: a task that is cancelled before its first step runs none of
         # its code.
         task.add_done_callback(lambda done: self._answer(sample, received_ns, done))
+
+    def _note_activity(self, asleep: bool) -> None:  # noqa: FBT001 -- the form of OnActivity
+        """Grants credit for a sample that sleeps: its slot is free for another one, which has to be here."""
+        if not asleep:
+            self._credit.unpark()
+            return
+        more = self._credit.park()
+        if more and not self._over and not self._draining.is_set():
+            self._outbox.put_nowait(pb.ExecuteResponse(credit=pb.Credit(samples=more)))
 
     def _cancel(self, sample_id: str) -> None:
         task = self._in_flight.get(sample_id)
@@ -196,7 +203,7 @@ class ExecuteStream:
                 response.HasField("refusal") and response.refusal.reason != NoCreditError.reason
             ):
                 # Before the client can know of it, so that its next sample finds the credit.
-                self._used -= 1
+                self._credit.give_back()
             self._sent.set()
             await self._send(response)
 

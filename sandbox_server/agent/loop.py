@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from . import errands, inventory, protocol, tree, zygote
-from .started import Finish, StartedCell
+from .started import Finish, OnActivity, StartedCell
 from .walls import cgroup, probe
 from .walls.limits import PROCESS_HEADROOM
 
@@ -159,7 +159,12 @@ class Agent:
         operation = message.get("op")
         if operation == "run":
             number = message["cell"]
-            self._run(number, message["spec"], lambda facts: self._send({**facts, "op": "facts", "cell": number}))
+            self._run(
+                number,
+                message["spec"],
+                lambda facts: self._send({**facts, "op": "facts", "cell": number}),
+                lambda asleep: self._send({"op": "activity", "cell": number, "asleep": asleep}),
+            )
         elif operation == "cancel":
             if message["cell"] in self._cells:
                 self._cells[message["cell"]].cancel()
@@ -178,7 +183,7 @@ class Agent:
 
     # Cells
 
-    def _run(self, number: int, spec: Dict[str, Any], finish: Finish) -> None:
+    def _run(self, number: int, spec: Dict[str, Any], finish: Finish, on_activity: Optional[OnActivity] = None) -> None:
         group = None
         try:
             chosen = self._zygote(self._profile(spec))
@@ -186,7 +191,7 @@ class Agent:
                 limits = spec["limits"]
                 processes = limits["processes"] + PROCESS_HEADROOM
                 group = self._built.cgroups.take(limits["memory_bytes"], processes)
-            cell = StartedCell(number, spec, self._built.blueprint, group, chosen.pid, self, finish)
+            cell = StartedCell(number, spec, self._built.blueprint, group, chosen.pid, self, finish, on_activity)
             self._cells[number] = cell
             cell.start(chosen.control)
         except OSError as error:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 
 from . import cell, protocol, stdio, tree, zygote
+from .activity import Activity
 from .files import collect
 from .supervisor import Run, memory_file
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .walls import cgroup
 
 Finish = Callable[[Dict[str, Any]], None]
+OnActivity = Callable[[bool], None]
 _MESSAGE_BYTES = 256
 _INTEGER_BYTES = 4
 # How long a process may take until its walls stand, and a cell to be gone once it was told to end, before the agent
@@ -37,6 +39,7 @@ class StartedCell:
         zygote_pid: The zygote that forks it.
         loop: The agent's loop, for `watch` and `forget`.
         finish: Takes the facts.
+        on_activity: Called with whether the cell sleeps, when that has changed; None when nobody wants to know.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class StartedCell:
         zygote_pid: int,
         loop: Any,
         finish: Finish,
+        on_activity: Optional[OnActivity] = None,
     ) -> None:
         self.number = number
         self.group = group
@@ -65,6 +69,8 @@ class StartedCell:
         self._cases = stdio.Cases(spec["tests"], self._limits) if spec["kind"] == "stdio" else None
         self._place = self._memory_events = self._spec_fd = -1
         self._run: Optional[Run] = None
+        self._on_activity = on_activity
+        self._activity: Optional[Activity] = None
         self._stands = False
         self._failure = ""
         self._facts: Optional[Dict[str, Any]] = None
@@ -136,6 +142,7 @@ class StartedCell:
             forked_us, started_us = cell.times(message[1:])
             if self._started_us < 0:
                 self._forked_us, self._started_us = forked_us, started_us
+                self._activity = Activity(time.monotonic())
             run.start(started_us)
             self._arm()
         elif message[:1] == cell.FAILED:
@@ -180,9 +187,17 @@ class StartedCell:
         if self._blueprint.own_proc and self.pid > 0:
             pids = [self.pid, *tree.descendants(self.pid)]
             pids += tree.descendants(self.first) if self.first > 0 else []
-        run.look(pids, tree.anonymous_bytes(str(self.zygote_pid)), self._place, self._memory_events)
+        cpu_s = run.look(pids, tree.anonymous_bytes(str(self.zygote_pid)), self._place, self._memory_events)
         self._arm()
         self._end_if_over(run)
+        if not self._ending:
+            self._look_at_activity(run, pids, cpu_s)
+
+    def _look_at_activity(self, run: Run, pids: List[int], cpu_s: float) -> None:
+        activity = self._activity
+        if activity is not None and self._on_activity is not None and activity.look(time.monotonic(), pids, cpu_s):
+            run.asleep = activity.asleep
+            self._on_activity(activity.asleep)
 
     # Ends
 

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional, Sequence
 
 from . import tree
+from .activity import INTERVAL_S
 from .capture import Capture
 from .harness.report import ReportReader
 from .walls import cgroup
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from .zygote import Notice
 
 # Nothing is looked at before FIRST_LOOK_S, so short samples cost nothing; a cell without a cgroup is looked at more
-# often, since nobody else bounds its memory.
+# often, since nobody else bounds its memory. One that wakes up has that long until somebody looks.
 _FIRST_LOOK_S, _LOOK_S, _SAMPLED_LOOK_S, _SHORTEST_LOOK_S = 0.03, 0.1, 0.01, 0.005
+_SAMPLED_ASLEEP_LOOK_S = 0.05
 _LONGEST_WAITING_FACTOR = 3.0
 _CHUNK_BYTES = 1 << 18
 _MESSAGE_BYTES = 1 << 16
@@ -78,6 +80,8 @@ class Run:
         self._peak_processes = 1
         self._disk_was_full = False
         self._seen_cpu_s = 0.0
+        self.asleep = False
+        """Whether the cell sleeps: it is looked at less often then."""
         self._started_us = -1
         self._end: Optional[Notice] = None
 
@@ -168,8 +172,10 @@ class Run:
         if self.limit is None and self._end is None:
             self.limit = limit
 
-    def look(self, pids: Sequence[int], zygote_bytes: int, place: int, memory_events: int) -> None:
+    def look(self, pids: Sequence[int], zygote_bytes: int, place: int, memory_events: int) -> float:
         """Compares what the sample uses with its limits, and sets `limit` when one is reached.
+
+        Returns the CPU time that its processes have used, in seconds.
 
         Args:
             pids: The processes of the cell but its first, the sample's own in front; none where they cannot be seen.
@@ -197,10 +203,17 @@ class Run:
         elif disk_bytes > self._limits["disk_bytes"]:  # only where no file system of its own bounds it
             self._trip("disk")
         cpu_left_s = (self._limits["cpu_s"] - used.cpu_s) / _CORES
-        self._next_look = now + max(_SHORTEST_LOOK_S, min(_SAMPLED_LOOK_S if sampled else _LOOK_S, cpu_left_s))
+        self._next_look = now + max(_SHORTEST_LOOK_S, min(self._pause_s(), cpu_left_s))
         if now >= self._deadline:
             self._extend_or_trip(pids)
         self._arm()
+        return used.cpu_s
+
+    def _pause_s(self) -> float:
+        """Returns how long nothing need be looked at: many cells may sleep, and each look costs CPU time."""
+        if self._blueprint.cgroups:
+            return INTERVAL_S if self.asleep else _LOOK_S
+        return _SAMPLED_ASLEEP_LOOK_S if self.asleep else _SAMPLED_LOOK_S
 
     def _extend_or_trip(self, pids: Sequence[int]) -> None:
         """Gives back the time for which the sample waited for a CPU: being slowed by others is not its fault."""

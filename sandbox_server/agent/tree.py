@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Iterable, List, NamedTuple
+from typing import Dict, Iterable, List, NamedTuple
 
 _TICK_SECONDS = 1.0 / os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -17,6 +17,19 @@ class TreeUsage(NamedTuple):
     threads: int
     processes: int
     memory_bytes: int
+
+
+class Thread(NamedTuple):
+    """What one thread has asked of the CPUs since it began."""
+
+    ran_s: float
+    waited_s: float
+    """Runnable, but without a CPU."""
+    is_runnable: bool
+    """Whether it runs, or waits for a CPU, at this moment."""
+
+
+NEW_THREAD = Thread(0.0, 0.0, False)
 
 
 def _read(path: str) -> str:
@@ -96,6 +109,25 @@ def _kibibytes(status: str, name: str) -> int:
     if start < 0:
         return 0
     return int(status[start + len(name) : status.find("kB", start)]) << 10
+
+
+def threads(pids: Iterable[int]) -> Dict[int, Thread]:
+    """Returns every thread of processes by its id.
+
+    Where the kernel keeps no /proc/PID/schedstat, times are 0 and what remains is whether it is runnable.
+    """
+    found: Dict[int, Thread] = {}
+    for pid in pids:
+        try:
+            names = os.listdir("/proc/%d/task" % pid)
+        except OSError:  # it ended
+            continue
+        for name in names:
+            text = _read("/proc/%d/task/%s/stat" % (pid, name))
+            times = _read("/proc/%d/task/%s/schedstat" % (pid, name)).split()
+            ran_s, waited_s = (int(times[0]) / 1e9, int(times[1]) / 1e9) if len(times) > 1 else (0.0, 0.0)
+            found[int(name)] = Thread(ran_s, waited_s, text[text.rfind(")") + 2 :][:1] == "R")
+    return found
 
 
 def run_delay_s(pid: int) -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sandbox_server.model import Facts, Limits, Sample, SyntaxFault
+    from sandbox_server.runtimes.base import OnActivity
 
 _Answer = TypeVar("_Answer")
 _READ_BYTES = 1 << 18
@@ -56,6 +57,8 @@ class _Running:
     limits: Limits
     sent_ns: int
     answer: asyncio.Future[Facts]
+    on_activity: OnActivity | None
+    asleep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,13 @@ class AgentLink:
         self._reading = asyncio.create_task(self._read(), name="agent link")
         return await self._ready
 
-    async def run(self, sample: Sample, profile: str) -> Facts:
+    async def run(self, sample: Sample, profile: str, on_activity: OnActivity | None = None) -> Facts:
         """Runs a sample. When it is cancelled, the cell is dead before `CancelledError` comes out.
+
+        Args:
+            sample: What to run.
+            profile: The preload profile of its zygote.
+            on_activity: Called when the cell falls asleep or wakes up.
 
         Raises:
             WorkerLostError: The link broke before the facts came.
@@ -124,7 +132,7 @@ class AgentLink:
         answer: asyncio.Future[Facts] = asyncio.get_running_loop().create_future()
         cell = next(self._cells)
         frame = encode({"op": "run", "cell": cell, "spec": spec_of(sample, profile)})
-        running = _Running(sample.limits, time.time_ns(), answer)
+        running = _Running(sample.limits, time.time_ns(), answer, on_activity)
         self._send(cell, running, frame)
         try:
             await self._writer.drain()
@@ -203,6 +211,8 @@ class AgentLink:
         elif operation == "parsed":
             parsing = self._pending_for(message, _Parsing)
             self._settle(message, parsing.answer, parse_parsed(message))
+        elif operation == "activity":
+            self._take_activity(message)
         elif operation == "anomaly":
             self._on_anomaly(_words(message, "message"))
         elif operation == "ready" and self._ready is not None and not self._ready.done():
@@ -211,6 +221,16 @@ class AgentLink:
             self._ready.set_exception(_start_error(message))
         else:
             raise FrameError(f"an operation {str(operation)[:40]!r} where none of that name is expected")
+
+    def _take_activity(self, message: dict[str, Any]) -> None:
+        running = self._pending_for(message, _Running)
+        asleep = message.get("asleep")
+        # Only what changes is told, so that an agent has no reason to say much.
+        if type(asleep) is not bool or asleep is running.asleep:
+            raise FrameError(f"the activity of a cell that is no change of it: {str(asleep)[:40]!r}")
+        running.asleep = asleep
+        if running.on_activity is not None:
+            running.on_activity(asleep)
 
     def _pending_for(self, message: dict[str, Any], kind: type[_Kind]) -> _Kind:
         cell = message.get("cell")

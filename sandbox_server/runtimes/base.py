@@ -6,12 +6,16 @@ sample into facts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
+
+OnActivity = Callable[[bool], None]
+"""Called with whether a sample's cell sleeps, each time that this changes. A cell that is new is awake."""
 
 
 class Runtime(Protocol):
@@ -37,8 +41,13 @@ class Runtime(Protocol):
             errors.WorkerStartError: A worker did not come up; the message says why and what to do.
         """
 
-    async def run(self, sample: Sample) -> Facts:
-        """Runs a sample in a cell of its own and returns what became of it."""
+    async def run(self, sample: Sample, on_activity: OnActivity | None = None) -> Facts:
+        """Runs a sample in a cell of its own and returns what became of it.
+
+        Args:
+            sample: What to run.
+            on_activity: Told of the cell's activity. A runtime that cannot see it says nothing.
+        """
 
     async def parse(self, source: str, environment: str) -> SyntaxFault | None:
         """Parses source with the environment's own Python, never executing it."""

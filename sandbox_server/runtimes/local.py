@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
+    from sandbox_server.runtimes.base import OnActivity
     from sandbox_server.runtimes.worker import Worker
 
 
@@ -108,14 +109,15 @@ class LocalRuntime:
         """
         await self._pool.start()
 
-    async def run(self, sample: Sample) -> Facts:
+    async def run(self, sample: Sample, on_activity: OnActivity | None = None) -> Facts:
         """Runs a sample in a cell of its own.
 
         Raises:
             WorkerLostError: The worker died under it, or there is none any more.
         """
         async with self._pool.worker() as worker:
-            return await worker.link.run(sample, self._profiles.choose(sample.task, worker.ready.profiles))
+            profile = self._profiles.choose(sample.task, worker.ready.profiles)
+            return await worker.link.run(sample, profile, on_activity)
 
     async def parse(self, source: str, environment: str) -> SyntaxFault | None:
         """Parses source with the environment's Python.

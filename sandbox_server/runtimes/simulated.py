@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox_server.model import Sample, SyntaxFault, Task
+    from sandbox_server.runtimes.base import OnActivity
 
 
 class Fate(enum.Enum):
@@ -97,12 +98,13 @@ class SimulatedRuntime:
     async def start(self) -> None:
         """Does nothing: there is nothing to start."""
 
-    async def run(self, sample: Sample) -> Facts:
-        """Returns invented facts.
+    async def run(self, sample: Sample, on_activity: OnActivity | None = None) -> Facts:
+        """Returns invented facts. Nothing sleeps here.
 
         Raises:
             WorkerLostError: The sample's fate is to lose its worker.
         """
+        del on_activity
         fate = self._fates[sample.seed % len(self._fates)]
         started_ns = time.time_ns()
         self.running += 1

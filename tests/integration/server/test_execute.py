@@ -354,10 +354,10 @@ async def test_a_failure_of_the_server_costs_one_sample_and_not_the_stream(
     async with serve() as site:
         run = site.runtime.run
 
-        async def broken(item: Any) -> Any:
+        async def broken(item: Any, on_activity: Any) -> Any:
             if item.sample_id == "bad":
                 raise RuntimeError("a secret")
-            return await run(item)
+            return await run(item, on_activity)
 
         monkeypatch.setattr(site.runtime, "run", broken)
         client = stream(site)
