@@ -201,7 +201,7 @@ def _server_words(config: Config) -> list[str]:
     if config.python is not None:
         words += ["--python", config.python]
     if config.parallel is not None:
-        words += ["--slots", str(config.parallel)]
+        words += ["--cells", str(config.parallel)]
     if config.allow_weak_isolation:
         words.append("--allow-weak-isolation")
     return words

@@ -17,6 +17,7 @@ from orchestrator.dispatch.endpoints import FixedEndpoints, parse_addresses, sur
 from orchestrator.errors import InterruptedRunError, NoSandboxError
 from orchestrator.interruption import Interruption
 from orchestrator.journal import sample_digest
+from orchestrator.ordering import sleepers_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,8 +70,9 @@ class Session:
             errors.NoSandboxError: No server can be reached or started, or all were lost for good.
             errors.InterruptedRunError: The user stopped the run.
         """
+        ordered = sleepers_first(pending, self._plan.sample)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(self._main(pending))
+            return runner.run(self._main(ordered))
 
     async def _main(self, pending: Sequence[Item]) -> list[Refused]:
         """Turns what ends a run early into an error that says how to go on."""
@@ -96,7 +98,7 @@ class Session:
             for endpoint in endpoints:
                 if endpoint.address not in answering:
                     self._progress.say(f"sandbox server {endpoint.address} does not answer yet")
-            # The embedded server is told its slots; to hold back its credit too would let them run dry.
+            # The embedded server is told its cells; to hold back its credit too would let them run dry.
             parallel = None if config.sandbox is None else config.parallel
             dispatcher = Dispatcher(source, self._samples(pending), self._deliver, parallel)
             return await dispatcher.run(endpoints)
