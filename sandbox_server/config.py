@@ -92,9 +92,10 @@ class Settings(BaseSettings):
         description="Listen on addresses that other machines reach. There is no authentication: whoever "
         "reaches the port runs programs here.",
     )
-    runtime: Literal["auto", "local", "simulated"] = Field(
+    runtime: Literal["auto", "docker", "local", "simulated"] = Field(
         default="auto",
-        description="What makes the workers. auto: local. simulated: no workers, invented outcomes.",
+        description="What makes the workers. auto: docker where an engine answers that has images, else local. "
+        "simulated: no workers, invented outcomes.",
     )
     python: Path = Field(
         default=Path(sys.executable),
@@ -156,6 +157,31 @@ class Settings(BaseSettings):
     cells_per_worker: int = Field(
         default=20_000, ge=1, description="After how many cells a worker is replaced by a fresh one."
     )
+    worker_lifetime_s: float = Field(
+        default=3600.0, gt=0, description="After how many seconds a worker is replaced, at its next sample."
+    )
+    docker_environments: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="docker: the environments to serve, separated by commas. Without any, all that the engine has.",
+    )
+    docker_oci_runtime: str = Field(
+        default="", description="docker: what the engine starts workers with, such as runsc. Empty is its default."
+    )
+    docker_memory_bytes: int = Field(
+        default=0, ge=0, description="docker: memory of a worker. 0: four fifths of the engine's machine."
+    )
+    container_oci_runtime: str = Field(
+        default="", description="docker: as docker_oci_runtime, for isolation: container."
+    )
+    container_memory_bytes: int = Field(
+        default=0, ge=0, description="docker: memory of a container for one sample. 0: as a worker's."
+    )
+    warm_containers: int = Field(
+        default=_CORES,
+        ge=1,
+        le=1024,
+        description="docker: containers for one sample that are kept ready once a sample has asked for one.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least level that is logged. debug: a line for each sample."
     )
@@ -164,7 +190,7 @@ class Settings(BaseSettings):
     )
     die_with_parent: bool = Field(default=False, description="Stop when the process that started the server ends.")
 
-    @field_validator("listen", "required_walls", "visible_paths", "hidden_paths", mode="before")
+    @field_validator("listen", "required_walls", "visible_paths", "hidden_paths", "docker_environments", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

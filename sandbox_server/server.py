@@ -25,8 +25,7 @@ from sandbox_server.errors import ListenError
 from sandbox_server.interceptors import ErrorStatusInterceptor
 from sandbox_server.judging import Judging
 from sandbox_server.lifeline import die_with_parent
-from sandbox_server.runtimes.local import LocalOptions, LocalRuntime
-from sandbox_server.runtimes.simulated import SimulatedRuntime
+from sandbox_server.runtimes.choice import runtime_of
 from sandbox_server.screener import Screener
 from sandbox_server.service import SandboxService
 from sandbox_server.slots import Slots
@@ -47,33 +46,11 @@ _ENDING_S = 15.0
 _log = structlog.get_logger(__name__)
 
 
-def runtime_of(settings: Settings) -> Runtime:
-    """Returns the runtime that settings ask for, not started."""
-    if settings.runtime == "simulated":
-        return SimulatedRuntime(environment=settings.environment)
-    return LocalRuntime(local_options(settings))
-
-
-def local_options(settings: Settings) -> LocalOptions:
-    """Returns how the local runtime's workers are to be."""
-    return LocalOptions(
-        # Not resolved: the link is what tells Python that it lives in a virtual environment.
-        python=settings.python.absolute() if settings.python.parent.name else settings.python,
-        environment=settings.environment,
-        cells=settings.cells,
-        profiles=settings.profiles,
-        required_walls=settings.required_walls,
-        allow_weak_isolation=settings.allow_weak_isolation,
-        visible_paths=settings.visible_paths,
-        hidden_paths=settings.hidden_paths,
-        cells_per_worker=settings.cells_per_worker,
-    )
-
-
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings, runtime: Runtime) -> Rules:
     """Returns what samples must keep to."""
     return Rules(
-        environments=(settings.environment,),
+        environments=lambda: runtime.describe()[0],
+        default_environment=settings.environment,
         default_limits=settings.default_limits.limits(),
         maximum_limits=settings.maximum_limits.limits(),
         maximum_source_bytes=settings.maximum_source_bytes,
@@ -92,10 +69,10 @@ class Server:
     def __init__(self, settings: Settings, runtime: Runtime) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._screener = Screener(runtime)
+        self._screener = Screener(runtime, environment=settings.environment)
         slots = Slots(settings.slots, settings.cells)
         judging = Judging(runtime, self._screener, slots)
-        self.service = SandboxService(runtime, self._screener, judging, rules_of(settings), slots)
+        self.service = SandboxService(runtime, self._screener, judging, rules_of(settings, runtime), slots)
         self._health = HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[ErrorStatusInterceptor()],
@@ -237,7 +214,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     watching = asyncio.create_task(_watch_parent(on_signal)) if settings.die_with_parent else None
-    life = asyncio.create_task(_live(settings, runtime_of(settings), on_ready, stopping, at_once))
+    life = asyncio.create_task(_live(settings, on_ready, stopping, at_once))
     try:
         await life
     except asyncio.CancelledError:
@@ -251,11 +228,11 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 async def _live(
     settings: Settings,
-    runtime: Runtime,
     announce: Callable[[str], None],
     stopping: asyncio.Event,
     at_once: asyncio.Event,
 ) -> None:
+    runtime = await runtime_of(settings)
     async with running(settings, runtime) as (server, addresses):
         announce(ready_line(addresses, settings, runtime))
         await stopping.wait()

@@ -11,8 +11,9 @@ import click
 from rich.console import Console
 
 from sandbox_server import doctor as doctor_module
-from sandbox_server import server, telemetry
+from sandbox_server import telemetry
 from sandbox_server.cli.ending import EXIT_FAILED, run, settings_of
+from sandbox_server.runtimes.choice import local_options
 
 if TYPE_CHECKING:
     from sandbox_server.config import Settings
@@ -26,7 +27,7 @@ def command(*, as_json: bool, **options: Any) -> None:
     """Starts a worker and tells which walls stand. Exit code 0 when all do, else 1."""
     settings = settings_of({**options, "allow_weak_isolation": True, "required_walls": ()})
     telemetry.configure("warning", settings.log_format)
-    diagnosis: Diagnosis = run(doctor_module.diagnose(server.local_options(settings)))
+    diagnosis: Diagnosis = run(doctor_module.diagnose(local_options(settings)))
     if as_json:
         click.echo(json.dumps(diagnosis.as_mapping()))
     else:

@@ -17,7 +17,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from sandbox_server.config import Settings
 from sandbox_server.runtimes.local import LocalRuntime
-from sandbox_server.server import local_options, running
+from sandbox_server.runtimes.choice import local_options
+from sandbox_server.server import running
 
 TESTS = """
 import unittest
