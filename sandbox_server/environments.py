@@ -1,4 +1,4 @@
-"""Which environment and which preload profile a sample gets. Pure."""
+"""Which preload profile of its environment a sample gets. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, assert_never
 from sandbox_server.model import FunctionCheckTask, ScriptTask, StdioTask, UnittestTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sandbox_server.model import Task
 
 NO_PROFILE = "none"
+# So large that a sample which does not import them should not have them in its memory.
+HEAVY_MODULES = frozenset({"jax", "keras", "tensorflow", "torch", "transformers"})
+
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([^\n;#]+))", re.MULTILINE)
+_FIRST_NAME = re.compile(r"[ \t]*(\w+)")
 
 
 def sources_of(task: Task) -> tuple[str, ...]:
@@ -27,29 +32,46 @@ def sources_of(task: Task) -> tuple[str, ...]:
 
 
 class Profiles:
-    """Chooses a preload profile by what a sample imports.
+    """Chooses a preload profile of an environment by what a sample imports.
 
     A wrong choice costs time and never a verdict: a module that is not preloaded is imported in the cell.
 
     Args:
-        modules: The modules of each profile. The first profile that has one of a sample's modules is taken.
+        modules: The modules of each profile of the environment.
+        heavy: Modules that cost every cell of their zygote dearly: a profile with one of them is for samples that
+            import it.
     """
 
-    def __init__(self, modules: Mapping[str, Sequence[str]]) -> None:
-        self._patterns = [(name, _imports_any(names)) for name, names in modules.items() if names]
+    def __init__(self, modules: Mapping[str, Sequence[str]], heavy: Collection[str] = HEAVY_MODULES) -> None:
+        tops = {name: frozenset(module.partition(".")[0] for module in named) for name, named in modules.items()}
+        self._profiles = [(name, have, have & frozenset(heavy)) for name, have in tops.items() if have]
+        # Of profiles that cover as much the smaller is the better: each page of a zygote costs its every cell.
+        self._profiles.sort(key=lambda profile: len(profile[1]))
 
     def choose(self, task: Task, loaded: Iterable[str]) -> str:
         """Returns the profile for a task, among those that a worker has loaded, or "none"."""
-        if not self._patterns:
+        if not self._profiles:
             return NO_PROFILE
+        imports = frozenset(name for source in sources_of(task) for name in imported_names(source))
         available = frozenset(loaded)
-        for name, pattern in self._patterns:
-            if name in available and any(pattern.search(source) for source in sources_of(task)):
-                return name
-        return NO_PROFILE
+        best, most = NO_PROFILE, 0
+        for name, have, heavy in self._profiles:
+            covered = len(have & imports)
+            if covered > most and heavy <= imports and name in available:
+                best, most = name, covered
+        return best
 
 
-def _imports_any(modules: Sequence[str]) -> re.Pattern[str]:
-    # A look at the text, not a parse: it runs for each sample and may be wrong.
-    names = "|".join(sorted({re.escape(module.partition(".")[0]) for module in modules}))
-    return re.compile(rf"^[ \t]*(?:from|import)[ \t]+(?:[\w., \t]*[, \t])?(?:{names})\b", re.MULTILINE)
+def imported_names(source: str) -> Iterator[str]:
+    """Yields the top-level names that a source seems to import, some more than once.
+
+    A look at the text, not a parse: it runs for each sample and may be wrong.
+    """
+    for match in _IMPORT.finditer(source):
+        if match[1]:
+            yield match[1]
+        else:
+            for part in match[2].split(","):
+                found = _FIRST_NAME.match(part)
+                if found is not None:
+                    yield found[1]

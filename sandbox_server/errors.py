@@ -4,7 +4,7 @@ SandboxServerError
 ├── RequestError            the request is at fault; carries a gRPC status code and an ErrorInfo
 │   ├── LimitAboveMaximumError, FieldError, SourceTooLargeError, EmptyRequestError    INVALID_ARGUMENT
 │   ├── UnknownEnvironmentError                                        NOT_FOUND
-│   ├── IsolationUnavailableError                                      FAILED_PRECONDITION
+│   ├── IsolationUnavailableError, MissingPackagesError                FAILED_PRECONDITION
 │   └── NoCreditError, AlreadyInFlightError, DrainingError, WorkersLostError
 ├── ListenError             an address that the server cannot or must not listen on
 └── WorkerError             the server's side is at fault
@@ -77,6 +77,13 @@ class IsolationUnavailableError(RequestError):
 
     code = "FAILED_PRECONDITION"
     reason = "ISOLATION_UNAVAILABLE"
+
+
+class MissingPackagesError(RequestError):
+    """Raised when no environment has the packages that a sample declares, or the one that it names lacks some."""
+
+    code = "FAILED_PRECONDITION"
+    reason = "MISSING_PACKAGES"
 
 
 class NoCreditError(RequestError):

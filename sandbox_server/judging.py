@@ -19,7 +19,7 @@ from sandbox_server.verdict import before_run, judge
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from sandbox_server.model import Judgement, Sample
+    from sandbox_server.model import Environment, Judgement, Sample
     from sandbox_server.runtimes.base import OnActivity, Runtime
     from sandbox_server.screener import Screener
     from sandbox_server.slots import Slot, Slots
@@ -62,7 +62,7 @@ class Judging:
         timeline = Timeline(received_ns=received_ns)
         screening = NOT_SCREENED
         try:
-            screening = await self._screener.screen(sample)
+            sample, screening = await self._screener.screen(sample)
             timeline = replace(timeline, screened_ns=time.time_ns())
             judgement = before_run(sample.task, sample.policy, screening)
             if judgement is not None:
@@ -77,7 +77,7 @@ class Judging:
                 started_ns=ran.started_ns,
                 ended_ns=ran.ended_ns,
             )
-            judgement = judge(sample.task, sample.limits, screening, facts)
+            judgement = judge(sample.task, sample.limits, screening, facts, self._environment(sample))
             if runs > 1:
                 again = f"(Run {runs}: the worker was lost under the run before.)"
                 judgement = replace(judgement, explanation=f"{judgement.explanation} {again}")
@@ -142,8 +142,8 @@ class Judging:
     def _outcome(
         self, sample: Sample, facts: Facts, judgement: Judgement, screening: Screening, timeline: Timeline
     ) -> Outcome:
-        environments, walls = self._runtime.describe()
-        digests = [known.digest for known in environments if known.name == sample.environment]
+        environment = self._environment(sample)
+        _, walls = self._runtime.describe()
         return Outcome(
             sample_id=sample.sample_id,
             attempt=sample.attempt,
@@ -153,10 +153,14 @@ class Judging:
             limits=sample.limits,
             timeline=timeline,
             environment=sample.environment,
-            environment_digest=digests[0] if digests else "",
+            environment_digest=environment.digest if environment else "",
             isolation=f"{self._runtime.name}/{sample.isolation.name.lower()}",
             missing_walls=tuple(wall.name for wall in walls if not wall.standing),
         )
+
+    def _environment(self, sample: Sample) -> Environment | None:
+        environments, _ = self._runtime.describe()
+        return next((known for known in environments if known.name == sample.environment), None)
 
 
 class _Parking:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox_server.packages import PackageRequirement
+
 
 class Verdict(enum.Enum):
     """What became of a sample, in one word. The contract documents each."""
@@ -181,12 +183,14 @@ class Sample:
     limits: Limits
     attempt: int = 1
     environment: str = ""
+    """Empty until its imports, which decide where nothing else does, are known."""
     seed: int = 0
     isolation: Isolation = Isolation.CELL
     policy: Policy = Policy.PERMISSIVE
     priority: int = 0
     trace_context: str = ""
     environment_variables: tuple[tuple[str, str], ...] = ()
+    packages: tuple[PackageRequirement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +222,8 @@ class Screening:
     findings: tuple[Finding, ...]
     declared_tests: tuple[str, ...] | None
     """The tests that must be reported, in no order; None where the source alone cannot tell."""
+    imports: frozenset[str] | None = None
+    """Top-level names of modules that it cannot do without, its own files' left out; None where nobody looked."""
 
     @property
     def rejected_by_strict(self) -> bool:

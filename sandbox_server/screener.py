@@ -1,6 +1,7 @@
-"""Screens samples without ever holding up the server's loop.
+"""Screens samples without ever holding up the server's loop, and places those whose imports decide on where they run.
 
-Belongs here: where the screening runs. What it looks for is in `screening`, which is pure. A small source is
+Belongs here: where the screening runs. What it looks for is in `screening`, where a sample runs in `placement`; both
+are pure. A small source is
 parsed at once. A large one (1 MiB can take seconds) is parsed in a process of its own, which may also crash:
 a parser is a large program, and its input is hostile.
 """
@@ -16,6 +17,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,6 +25,7 @@ import structlog
 from sandbox_server.environments import sources_of
 from sandbox_server.lifeline import die_with_parent
 from sandbox_server.model import Screening, SyntaxFault
+from sandbox_server.placement import by_imports
 from sandbox_server.screening import screen
 
 if TYPE_CHECKING:
@@ -45,7 +48,8 @@ class Screener:
 
     Args:
         runtime: Parses with the environment's Python where its grammar is another than the server's.
-        look: What screens a task.
+        environment: The name of the environment that is first among equals.
+        look: What screens a task; called with `imports=True` where it must say what the task imports.
         inline_characters: Tasks with less source than this are screened at once.
         patience_s: How long a parse in the process may take.
     """
@@ -54,30 +58,38 @@ class Screener:
         self,
         runtime: Runtime,
         *,
-        look: Callable[[Task], Screening] = screen,
+        environment: str = "",
+        look: Callable[..., Screening] = screen,
         inline_characters: int = INLINE_CHARACTERS,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._runtime = runtime
+        self._environment = environment
         self._look = look
         self._inline_characters = inline_characters
         self._patience_s = patience_s
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
 
-    async def screen(self, sample: Sample) -> Screening:
-        """Returns what the static screening of a sample sees.
+    async def screen(self, sample: Sample) -> tuple[Sample, Screening]:
+        """Returns a sample with its environment, and what the static screening of it sees.
 
         Raises:
             WorkerLostError: The environment's own Python was asked, and its worker died.
         """
+        look: Callable[[Task], Screening] = self._look if sample.environment else partial(self._look, imports=True)
         if sum(map(len, sources_of(sample.task))) < self._inline_characters:
-            screening = self._look(sample.task)
+            screening = look(sample.task)
         else:
-            screening = await self._screen_apart(sample)
-        if self._same_grammar(sample.environment):
-            return screening
-        return await self._by_environment(sample, screening)
+            screening = await self._screen_apart(sample, look)
+        environments, _ = self._runtime.describe()
+        if not sample.environment and environments:
+            placed = by_imports(screening.imports, environments, self._environment)
+            sample = replace(sample, environment=placed.name)
+        versions = [known.python_version for known in environments if known.name == sample.environment]
+        if all(_has_servers_grammar(version) for version in versions):
+            return sample, screening
+        return sample, await self._by_environment(sample, screening)
 
     def close(self) -> None:
         """Kills the process."""
@@ -88,7 +100,7 @@ class Screener:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool = None
 
-    async def _screen_apart(self, sample: Sample) -> Screening:
+    async def _screen_apart(self, sample: Sample, look: Callable[[Task], Screening]) -> Screening:
         # One at a time, so that the clock of a sample starts when its parse does.
         async with self._turn:
             fault = ""
@@ -96,7 +108,7 @@ class Screener:
                 try:
                     async with asyncio.timeout(self._patience_s):
                         loop = asyncio.get_running_loop()
-                        return await loop.run_in_executor(self._process(), self._look, sample.task)
+                        return await loop.run_in_executor(self._process(), look, sample.task)
                 except TimeoutError:
                     self.close()
                     fault = f"the source is not parsed after {self._patience_s:g} s"
@@ -121,17 +133,16 @@ class Screener:
             )
         return self._pool
 
-    def _same_grammar(self, environment: str) -> bool:
-        server = [str(part) for part in sys.version_info[:2]]
-        environments, _ = self._runtime.describe()
-        return all(known.python_version.split(".")[:2] == server for known in environments if known.name == environment)
-
     async def _by_environment(self, sample: Sample, screening: Screening) -> Screening:
         fault = await self._runtime.parse(sources_of(sample.task)[0], sample.environment)
         if fault is None and screening.syntax_fault is not None:
             # Valid there and not here, so nothing else that was seen here counts: the run will tell.
             return Screening(None, entry_point_found=True, findings=(), declared_tests=None)
         return replace(screening, syntax_fault=fault)
+
+
+def _has_servers_grammar(python_version: str) -> bool:
+    return python_version.split(".")[:2] == [str(part) for part in sys.version_info[:2]]
 
 
 def _prepare_process(server: int) -> None:

@@ -122,7 +122,7 @@ class SandboxService(pb_grpc.SandboxServiceServicer):
         del context
         self._check_open()
         sample = read_sample(_present(request), self._rules)
-        screening = await self._screener.screen(sample)
+        sample, screening = await self._screener.screen(sample)
         environments, _ = self._runtime.describe()
         versions = [known.python_version for known in environments if known.name == sample.environment]
         return write_screening(screening, versions[0] if versions else "")

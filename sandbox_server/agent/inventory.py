@@ -15,7 +15,7 @@ import sys
 from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 # What a server takes of a `ready` frame (its `runtimes.facts`); what is beyond that is left out here.
-_MAXIMUM_ITEMS = 100_000
+_MAXIMUM_PACKAGES, _MAXIMUM_MODULES = 5_000, 100_000
 _MAXIMUM_CHARACTERS = 200
 _METADATA_CHARACTERS = 64 << 10
 _METADATA = frozenset({"dist-info", "egg-info"})
@@ -61,8 +61,8 @@ def _look() -> Dict[str, Any]:
     lines += sorted("%s==%s" % pair for pair in packages.items())
     return {
         "digest": "sha256:" + hashlib.sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest(),
-        "packages": dict(sorted(packages.items())[:_MAXIMUM_ITEMS]),
-        "modules": sorted(modules)[:_MAXIMUM_ITEMS],
+        "packages": dict(sorted(packages.items())[:_MAXIMUM_PACKAGES]),
+        "modules": sorted(modules)[:_MAXIMUM_MODULES],
     }
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 
 _MAXIMUM_ITEMS = 100_000
+_MAXIMUM_PACKAGES = 5_000  # all of them fit into one answer to GetCapabilities
 _MAXIMUM_NAME_CHARACTERS = 4_096
 _MAXIMUM_TEXT_CHARACTERS = 64 << 10
 # All texts of one outcome's results together: what gRPC clients accept by default is 4 MiB a message.
@@ -189,8 +190,8 @@ def parse_facts(message: dict[str, Any], limits: Limits, sent_ns: int) -> Facts:
 def _packages(message: dict[str, Any]) -> Mapping[str, str]:
     # Absent from the agents of older images: such an environment has nothing that anybody could rely on.
     packages = _object(message, "packages") if "packages" in message else {}
-    if len(packages) > _MAXIMUM_ITEMS:
-        raise FrameError(f"packages holds more than {_MAXIMUM_ITEMS} items")
+    if len(packages) > _MAXIMUM_PACKAGES:
+        raise FrameError(f"packages holds more than {_MAXIMUM_PACKAGES} items")
     for name, version in packages.items():
         if not _PACKAGE.fullmatch(name) or not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise FrameError(f"packages: {name[:40]!r} is no normalized name, or its version is none")

@@ -70,6 +70,7 @@ class SimulatedRuntime:
         fates: A sample with seed n has the fate at n modulo their number.
         duration: How long each run takes.
         environment: The name of its one environment.
+        environments: Several, with what is installed in them, in the place of that one.
     """
 
     name = "simulated"
@@ -79,10 +80,11 @@ class SimulatedRuntime:
         fates: Sequence[Fate] = tuple(Fate),
         duration: timedelta = timedelta(0),
         environment: str = "local",
+        environments: Sequence[Environment] = (),
     ) -> None:
         self._fates = tuple(fates)
         self._duration = duration
-        self._environment = environment
+        self._environments = tuple(environments) or (Environment(environment, "simulated", platform.python_version()),)
         self._lost_once: set[tuple[str, int]] = set()
         self.serving = True
         """Tests set it to False to have workers lost for good."""
@@ -129,9 +131,8 @@ class SimulatedRuntime:
         return screen(ScriptTask(source)).syntax_fault
 
     def describe(self) -> tuple[Sequence[Environment], Sequence[Wall]]:
-        """Returns one environment, and a wall that does not stand."""
-        environment = Environment(self._environment, "simulated", platform.python_version())
-        return (environment,), (Wall("reality", False, "nothing is run: facts are invented by seed"),)
+        """Returns the environments, and a wall that does not stand."""
+        return self._environments, (Wall("reality", False, "nothing is run: facts are invented by seed"),)
 
     async def stop(self) -> None:
         """Takes no more samples."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from sandbox_server.model import Finding, FunctionCheckTask, Screening, ScriptTask, StdioTask, UnittestTask
 from sandbox_server.screening.declared import Asked, asked_of, declared_tests
 from sandbox_server.screening.definitions import defines
+from sandbox_server.screening.imports import needed
 from sandbox_server.screening.matching import MAXIMUM_FINDINGS, find
 from sandbox_server.screening.parsing import parse
 from sandbox_server.screening.rules import RuleError, RuleSet, default_rules, read_rules
@@ -33,7 +34,7 @@ __all__ = [
 _TOO_DEEP = Finding("too-deep", "nests too deep to be screened", line=1, column=1, rejects=True)
 
 
-def screen(task: Task, rules: RuleSet | None = None) -> Screening:
+def screen(task: Task, rules: RuleSet | None = None, *, imports: bool = False) -> Screening:
     """Screens a task.
 
     Only the solution counts for syntax and rules: the tests are the dataset's. Whatever the source,
@@ -42,6 +43,7 @@ def screen(task: Task, rules: RuleSet | None = None) -> Screening:
     Args:
         task: What to screen.
         rules: What to look for; None means the rule set that comes with the server.
+        imports: Whether to look for what it imports, which takes another parse of its tests.
     """
     source, entry_point = _program(task)
     parsed = parse(source)
@@ -55,6 +57,7 @@ def screen(task: Task, rules: RuleSet | None = None) -> Screening:
         entry_point_found=not entry_point or defines(parsed.tree, entry_point),
         findings=find(parsed.tree, source, rules or default_rules()),
         declared_tests=tests,
+        imports=needed(task, parsed.tree) if imports else None,
     )
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from sandbox_server.model import Judgement, Policy, TestResult, TestStatus, Verdict
 from sandbox_server.verdict.compat import is_pass, status_after_run, status_without_run
+from sandbox_server.verdict.lacking import lacking
 from sandbox_server.verdict.precedence import Evidence, decide
 from sandbox_server.verdict.tally import tally
 from sandbox_server.verdict.text import scrub
 
 if TYPE_CHECKING:
-    from sandbox_server.model import Facts, Limits, Screening, Task
+    from sandbox_server.model import Environment, Facts, Limits, Screening, Task
     from sandbox_server.verdict.tally import Tally
 
 __all__ = ["before_run", "judge", "scrub"]
@@ -63,7 +64,9 @@ def before_run(task: Task, policy: Policy, screening: Screening) -> Judgement | 
     )
 
 
-def judge(task: Task, limits: Limits, screening: Screening, facts: Facts) -> Judgement:
+def judge(
+    task: Task, limits: Limits, screening: Screening, facts: Facts, environment: Environment | None = None
+) -> Judgement:
     """Returns the judgement of a sample that was run, in both views.
 
     Args:
@@ -71,6 +74,7 @@ def judge(task: Task, limits: Limits, screening: Screening, facts: Facts) -> Jud
         limits: The limits that were in force.
         screening: What its screening saw, which tells the tests that had to be reported.
         facts: What became of it. Whatever they say, nothing is raised.
+        environment: Where it ran, if that is known; only the explanation of an import that failed tells of it.
     """
     counted = tally(task, screening, facts)
     verdict, explanation = decide(Evidence(task, limits, facts, counted))
@@ -81,9 +85,10 @@ def judge(task: Task, limits: Limits, screening: Screening, facts: Facts) -> Jud
     reasons = [] if unjudged else _reasons(facts, counted)
     if not reasons and not passed:
         reasons = [shown]
+    lacks = lacking(shown, environment) if verdict is Verdict.IMPORT_MISSING and environment is not None else ""
     return Judgement(
         verdict=verdict,
-        explanation=shown,
+        explanation=f"{shown.removesuffix('.')}. {lacks}" if lacks else shown,
         compat_passed=is_pass(status),
         compat_status=status,
         strict_passed=passed,

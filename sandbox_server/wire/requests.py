@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 from cupel_client.gen import sandbox_service_pb2 as pb
 
 from sandbox_server.errors import (
-    FieldError,
     FieldMissingError,
     IsolationUnavailableError,
     LimitAboveMaximumError,
     SourceTooLargeError,
-    UnknownEnvironmentError,
 )
 from sandbox_server.model import (
     Comparison,
@@ -36,9 +34,14 @@ from sandbox_server.model import (
     Task,
     UnittestTask,
 )
+from sandbox_server.placement import by_request
+from sandbox_server.wire.faults import bad
+from sandbox_server.wire.packages import read_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from sandbox_server.model import Environment
 
 _MAXIMUM_ID_CHARACTERS = 512
 _MAXIMUM_PATH_PARTS, _MAXIMUM_NAME_BYTES = 32, 255  # the first as the agent places them, the second as Linux does
@@ -46,7 +49,6 @@ _PAGE_BYTES = 4096  # files of a cell are kept in whole pages
 _MAXIMUM_PATH_CHARACTERS = 1024
 _MAXIMUM_ITEMS = 10_000
 _MAXIMUM_ENVIRONMENT_BYTES = 64 << 10
-_SHOWN_CHARACTERS = 100
 _USUAL_TOLERANCE = 1e-9
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -83,8 +85,10 @@ _COUNTS = (
 class Rules:
     """What a server takes."""
 
-    environments: tuple[str, ...]
-    """The first is the default."""
+    environments: Callable[[], Sequence[Environment]]
+    """Returns those that there are now: they change when workers are replaced."""
+    default_environment: str = ""
+    """The first among equals, where a sample leaves the choice to the server."""
     default_limits: Limits = field(default_factory=Limits)
     maximum_limits: Limits = field(default_factory=Limits)
     maximum_source_bytes: int = 1 << 20
@@ -93,7 +97,7 @@ class Rules:
 
 
 def read_sample(message: pb.Sample, rules: Rules) -> Sample:
-    """Returns the sample of a message.
+    """Returns the sample of a message, with its environment unless its imports have to decide on that.
 
     Raises:
         RequestError: A field breaks a rule; the error names it.
@@ -102,32 +106,30 @@ def read_sample(message: pb.Sample, rules: Rules) -> Sample:
     if not sample_id:
         raise FieldMissingError("sample_id is empty; name each sample of a stream", field="sample_id")
     if len(sample_id) > _MAXIMUM_ID_CHARACTERS:
-        raise _bad("sample_id", sample_id, f"of more than {_MAXIMUM_ID_CHARACTERS} characters")
+        raise bad("sample_id", sample_id, f"of more than {_MAXIMUM_ID_CHARACTERS} characters")
     if message.attempt < 0:
-        raise _bad("attempt", message.attempt, "below 0; attempts count from 1")
+        raise bad("attempt", message.attempt, "below 0; attempts count from 1")
     _check_size(message, rules)
     task = _task(message, rules.maximum_source_bytes)
     limits = _limits(message.limits, rules) if message.HasField("limits") else rules.default_limits
     if isinstance(task, ScriptTask) and task.files:
         _check_files(task.files, limits)
+    packages = read_packages(message.packages) if message.packages else ()
+    environment = by_request(message.environment, packages, rules.environments(), rules.default_environment)
     return Sample(
         sample_id=sample_id,
         task=task,
         limits=limits,
         attempt=message.attempt or 1,
-        environment=_environment(message.environment, rules),
+        environment=environment.name if environment else "",
         seed=message.seed,
         isolation=_isolation(message.isolation, rules),
         policy=Policy.STRICT if message.policy == pb.POLICY_STRICT else Policy.PERMISSIVE,
         priority=message.priority,
         trace_context=_trace_context(message.trace_context) if message.trace_context else "",
         environment_variables=_variables(message) if message.environment_variables else (),
+        packages=packages,
     )
-
-
-def _bad(name: str, value: object, why: str, **metadata: str) -> FieldError:
-    shown = str(value)[:_SHOWN_CHARACTERS]
-    return FieldError(f"{name} is {shown!r}, {why}", field=name, value=shown, **metadata)
 
 
 def _check_size(message: pb.Sample, rules: Rules) -> None:
@@ -140,21 +142,6 @@ def _check_size(message: pb.Sample, rules: Rules) -> None:
             value=str(size),
             maximum=maximum,
         )
-
-
-def _environment(name: str, rules: Rules) -> str:
-    if not name:
-        return rules.environments[0]
-    if name not in rules.environments:
-        known = ", ".join(rules.environments)
-        shown = name[:_SHOWN_CHARACTERS]
-        raise UnknownEnvironmentError(
-            f"there is no environment {shown!r} here; this server has {known}",
-            field="environment",
-            value=shown,
-            known=known,
-        )
-    return name
 
 
 def _isolation(value: int, rules: Rules) -> Isolation:
@@ -173,7 +160,7 @@ def _isolation(value: int, rules: Rules) -> Isolation:
 
 def _trace_context(text: str) -> str:
     if not _TRACE_CONTEXT.fullmatch(text):
-        raise _bad("trace_context", text, "not a W3C traceparent")
+        raise bad("trace_context", text, "not a W3C traceparent")
     return text
 
 
@@ -181,12 +168,12 @@ def _variables(message: pb.Sample) -> tuple[tuple[str, str], ...]:
     variables = tuple(sorted(message.environment_variables.items()))
     for name, value in variables:
         if not _VARIABLE.fullmatch(name):
-            raise _bad("environment_variables", name, "not a variable's name")
+            raise bad("environment_variables", name, "not a variable's name")
         if "\0" in value:
-            raise _bad(f"environment_variables.{name}", value, "which holds a NUL")
+            raise bad(f"environment_variables.{name}", value, "which holds a NUL")
     size = sum(len(name.encode()) + len(value.encode()) for name, value in variables)
     if size > _MAXIMUM_ENVIRONMENT_BYTES:
-        raise _bad(
+        raise bad(
             "environment_variables",
             f"{size} bytes",
             f"above {_MAXIMUM_ENVIRONMENT_BYTES}",
@@ -217,14 +204,14 @@ def _limits(message: pb.Limits, rules: Rules) -> Limits:
             )
         if value < lowest:
             least = _shown(lowest)
-            raise _bad(f"limits.{name}", _shown(value), f"below {least}: no program starts", minimum=least)
+            raise bad(f"limits.{name}", _shown(value), f"below {least}: no program starts", minimum=least)
     return rules.default_limits.with_requested(requested) if requested else rules.default_limits
 
 
 def _time(name: str, duration: Any) -> timedelta:
     seconds, nanos = duration.seconds, duration.nanos
     if seconds < 0 or not 0 <= nanos < 1_000_000_000:
-        raise _bad(name, f"{seconds} s and {nanos} ns", "not a duration from 0 up")
+        raise bad(name, f"{seconds} s and {nanos} ns", "not a duration from 0 up")
     if seconds > timedelta.max.total_seconds() // 2:
         seconds = int(timedelta.max.total_seconds() // 2)
     return timedelta(seconds=seconds, microseconds=nanos // 1000)
@@ -265,7 +252,7 @@ def _check_text(name: str, size: int, maximum: int) -> None:
 def _script(task: pb.ScriptTask) -> ScriptTask:
     for argument in task.arguments:
         if "\0" in argument:
-            raise _bad("script.arguments", argument, "which holds a NUL")
+            raise bad("script.arguments", argument, "which holds a NUL")
     return ScriptTask(
         source=task.source,
         arguments=tuple(task.arguments),
@@ -285,11 +272,11 @@ def _check_files(files: Sequence[File], limits: Limits) -> None:
         parts = path.split("/")
         for count in range(1, len(parts)):
             if "/".join(parts[:count]) in paths:
-                raise _bad("script.files", path, f"below {'/'.join(parts[:count])!r}, which is a file")
+                raise bad("script.files", path, f"below {'/'.join(parts[:count])!r}, which is a file")
     pages = sum(-(-len(file.content) // _PAGE_BYTES) for file in files)
     if pages * _PAGE_BYTES > limits.disk_bytes:
         size = f"{pages * _PAGE_BYTES} bytes"
-        raise _bad("script.files", size, "more than the sample's disk_bytes", maximum=str(limits.disk_bytes))
+        raise bad("script.files", size, "more than the sample's disk_bytes", maximum=str(limits.disk_bytes))
 
 
 def _paths(name: str, paths: Iterable[str]) -> tuple[str, ...]:
@@ -297,14 +284,14 @@ def _paths(name: str, paths: Iterable[str]) -> tuple[str, ...]:
     _check_count(name, len(checked))
     for path in checked:
         if not path or len(path) > _MAXIMUM_PATH_CHARACTERS or "\0" in path:
-            raise _bad(name, path, f"not a path of 1 to {_MAXIMUM_PATH_CHARACTERS} characters without NUL")
+            raise bad(name, path, f"not a path of 1 to {_MAXIMUM_PATH_CHARACTERS} characters without NUL")
         if path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")):
-            raise _bad(name, path, 'not a path inside the working directory: no leading "/", no ".", no ".."')
+            raise bad(name, path, 'not a path inside the working directory: no leading "/", no ".", no ".."')
         parts = path.split("/")
         if len(parts) > _MAXIMUM_PATH_PARTS or any(len(part.encode()) > _MAXIMUM_NAME_BYTES for part in parts):
-            raise _bad(name, path, f"above {_MAXIMUM_PATH_PARTS} parts of {_MAXIMUM_NAME_BYTES} bytes each")
+            raise bad(name, path, f"above {_MAXIMUM_PATH_PARTS} parts of {_MAXIMUM_NAME_BYTES} bytes each")
     if len(set(checked)) != len(checked):
-        raise _bad(name, next(path for path in checked if checked.count(path) > 1), "named twice")
+        raise bad(name, next(path for path in checked if checked.count(path) > 1), "named twice")
     return checked
 
 
@@ -358,7 +345,7 @@ def _stdio(task: pb.StdioTask) -> StdioTask:
 def _tolerance(name: str, value: float) -> float:
     # Written so that NaN, which compares false with everything, is refused too.
     if not 0 <= value < float("inf"):
-        raise _bad(f"stdio.comparison.{name}", value, "not a finite number from 0 up")
+        raise bad(f"stdio.comparison.{name}", value, "not a finite number from 0 up")
     return value or _USUAL_TOLERANCE
 
 
@@ -370,19 +357,19 @@ def _disabled(name: str, dotted: Iterable[str]) -> tuple[str, ...]:
 
 def _dotted(name: str, text: str) -> str:
     if not all(part.isidentifier() for part in text.split(".")):
-        raise _bad(name, text, "not a dotted name")
+        raise bad(name, text, "not a dotted name")
     return text
 
 
 def _identifier(name: str, text: str) -> str:
     if not text.isidentifier():
-        raise _bad(name, text, "not a Python identifier")
+        raise bad(name, text, "not a Python identifier")
     return text
 
 
 def _check_count(name: str, count: int) -> None:
     if count > _MAXIMUM_ITEMS:
-        raise _bad(name, f"{count} items", f"above {_MAXIMUM_ITEMS}", maximum=str(_MAXIMUM_ITEMS))
+        raise bad(name, f"{count} items", f"above {_MAXIMUM_ITEMS}", maximum=str(_MAXIMUM_ITEMS))
 
 
 _READERS: dict[str, Callable[[Any], Task]] = {

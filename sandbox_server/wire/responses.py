@@ -163,6 +163,9 @@ def write_capabilities(
                 digest=environment.digest,
                 python_version=environment.python_version,
                 preload_profiles=environment.preload_profiles,
+                packages=[
+                    pb.Package(name=name, version=version) for name, version in sorted(environment.packages.items())
+                ],
             )
             for environment in environments
         ],

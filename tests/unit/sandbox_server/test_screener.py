@@ -35,6 +35,10 @@ def sample(word: str, *, large: bool = False) -> Sample:
     return Sample("s", ScriptTask(word + " " * (LARGE if large else 1)), Limits(), environment="local")
 
 
+async def screened(screener: Screener, sample: Sample) -> Screening:
+    return (await screener.screen(sample))[1]
+
+
 @pytest.fixture
 async def screener() -> AsyncIterator[Screener]:
     screener = Screener(SimulatedRuntime(), look=look, inline_characters=LARGE, patience_s=20)
@@ -48,27 +52,27 @@ def process_of(screening: Screening) -> int:
 
 
 async def test_screens_small_sources_here_and_large_ones_elsewhere(screener: Screener) -> None:
-    assert process_of(await screener.screen(sample("a"))) == os.getpid()
-    apart = process_of(await screener.screen(sample("a", large=True)))
+    assert process_of(await screened(screener, sample("a"))) == os.getpid()
+    apart = process_of(await screened(screener, sample("a", large=True)))
     assert apart != os.getpid()
-    assert process_of(await screener.screen(sample("b", large=True))) == apart
+    assert process_of(await screened(screener, sample("b", large=True))) == apart
 
 
 async def test_a_source_that_crashes_the_parser_is_a_syntax_fault(screener: Screener) -> None:
-    fault = (await screener.screen(sample("die", large=True))).syntax_fault
+    fault = (await screened(screener, sample("die", large=True))).syntax_fault
     assert fault is not None
     assert "crashes" in fault.message
-    assert (await screener.screen(sample("a", large=True))).syntax_fault is None
+    assert (await screened(screener, sample("a", large=True))).syntax_fault is None
 
 
 async def test_a_process_that_something_else_killed_condemns_no_sample(screener: Screener) -> None:
-    os.kill(process_of(await screener.screen(sample("a", large=True))), signal.SIGKILL)
-    assert (await screener.screen(sample("a", large=True))).syntax_fault is None
+    os.kill(process_of(await screened(screener, sample("a", large=True))), signal.SIGKILL)
+    assert (await screened(screener, sample("a", large=True))).syntax_fault is None
 
 
 async def test_a_parse_that_takes_too_long_is_ended() -> None:
     screener = Screener(SimulatedRuntime(), look=look, inline_characters=LARGE, patience_s=0.5)
-    fault = (await screener.screen(sample("sleep", large=True))).syntax_fault
+    fault = (await screened(screener, sample("sleep", large=True))).syntax_fault
     assert fault is not None
     assert "0.5 s" in fault.message
     screener.close()
@@ -81,7 +85,7 @@ async def test_cancelling_ends_the_parse(screener: Screener) -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert (await screener.screen(sample("a", large=True))).syntax_fault is None
+    assert (await screened(screener, sample("a", large=True))).syntax_fault is None
 
 
 class OtherPython(SimulatedRuntime):
@@ -108,5 +112,5 @@ async def test_the_environments_own_grammar_decides() -> None:
         (None, broken, FINE),
         (None, FINE, FINE),
     ):
-        screener = Screener(OtherPython(fault), look=lambda _task, seen=seen_here: seen)  # type: ignore[misc]  # bound per turn
-        assert await screener.screen(sample("a")) == expected
+        screener = Screener(OtherPython(fault), look=lambda _task, seen=seen_here: seen)
+        assert await screened(screener, sample("a")) == expected

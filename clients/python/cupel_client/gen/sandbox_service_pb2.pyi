@@ -143,7 +143,9 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     VERDICT_SYNTAX_ERROR: _Verdict.ValueType  # 5
     """The program does not parse."""
     VERDICT_IMPORT_MISSING: _Verdict.ValueType  # 6
-    """The program imports a module that the environment does not have."""
+    """The program imports a module that the environment does not have. Packages
+    that a sample declares are looked for before: see Sample.packages.
+    """
     VERDICT_NO_ENTRY_POINT: _Verdict.ValueType  # 7
     """The program does not define the entry point."""
     VERDICT_TIMEOUT_WALL: _Verdict.ValueType  # 8
@@ -195,7 +197,9 @@ VERDICT_RUNTIME_ERROR: Verdict.ValueType  # 4
 VERDICT_SYNTAX_ERROR: Verdict.ValueType  # 5
 """The program does not parse."""
 VERDICT_IMPORT_MISSING: Verdict.ValueType  # 6
-"""The program imports a module that the environment does not have."""
+"""The program imports a module that the environment does not have. Packages
+that a sample declares are looked for before: see Sample.packages.
+"""
 VERDICT_NO_ENTRY_POINT: Verdict.ValueType  # 7
 """The program does not define the entry point."""
 VERDICT_TIMEOUT_WALL: Verdict.ValueType  # 8
@@ -621,6 +625,7 @@ class Environment(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     PYTHON_VERSION_FIELD_NUMBER: _builtins.int
     PRELOAD_PROFILES_FIELD_NUMBER: _builtins.int
+    PACKAGES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that samples use."""
     digest: _builtins.str
@@ -633,6 +638,10 @@ class Environment(_message.Message):
     def preload_profiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The preload profiles its zygotes hold."""
 
+    @_builtins.property
+    def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Package]:
+        """What is installed in it, in order of name."""
+
     def __init__(
         self,
         *,
@@ -640,14 +649,41 @@ class Environment(_message.Message):
         digest: _builtins.str = ...,
         python_version: _builtins.str = ...,
         preload_profiles: _abc.Iterable[_builtins.str] | None = ...,
+        packages: _abc.Iterable[Global___Package] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "preload_profiles", b"preload_profiles", "python_version", b"python_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "packages", b"packages", "preload_profiles", b"preload_profiles", "python_version", b"python_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Environment: _TypeAlias = Environment  # noqa: Y015
+
+@_typing.final
+class Package(_message.Message):
+    """Package is an installed package."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its normalized name: lower case, with single hyphens, "scikit-learn"."""
+    version: _builtins.str
+    """Its version, such as "1.5.0"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Package: _TypeAlias = Package  # noqa: Y015
 
 @_typing.final
 class Wall(_message.Message):
@@ -859,6 +895,7 @@ class Sample(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_VARIABLES_FIELD_NUMBER: _builtins.int
+    PACKAGES_FIELD_NUMBER: _builtins.int
     sample_id: _builtins.str
     """Names the sample on its stream. Any text of 1 to 512 characters: it is
     never used as a path or in a shell. A sample_id that is in flight on the
@@ -869,7 +906,12 @@ class Sample(_message.Message):
     answer.
     """
     environment: _builtins.str
-    """The environment to run in; empty means the server's default."""
+    """The environment to run in. Empty leaves the choice to the server: by the
+    packages that the sample declares; without any, by what its sources import.
+    The server takes the smallest environment that has all of it. If none has
+    all that is imported it takes the one that has most, so that the sample
+    fails there with VERDICT_IMPORT_MISSING. The outcome names what was chosen.
+    """
     seed: _builtins.int
     """Seeds the random number generators of the cell. Absent means 0."""
     isolation: Global___Isolation.ValueType
@@ -904,6 +946,13 @@ class Sample(_message.Message):
     def environment_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Environment variables of the program, beside the cell's own."""
 
+    @_builtins.property
+    def packages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackageRequirement]:
+        """Packages that the sample needs. One that the environment lacks is refused
+        before anything runs: FAILED_PRECONDITION, MISSING_PACKAGES. That holds for
+        an environment that the sample names, and for every one if it names none.
+        """
+
     def __init__(
         self,
         *,
@@ -921,16 +970,58 @@ class Sample(_message.Message):
         priority: _builtins.int = ...,
         trace_context: _builtins.str = ...,
         environment_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        packages: _abc.Iterable[Global___PackageRequirement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["function_check", b"function_check", "limits", b"limits", "script", b"script", "stdio", b"stdio", "task", b"task", "unittest", b"unittest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "environment", b"environment", "environment_variables", b"environment_variables", "function_check", b"function_check", "isolation", b"isolation", "limits", b"limits", "policy", b"policy", "priority", b"priority", "sample_id", b"sample_id", "script", b"script", "seed", b"seed", "stdio", b"stdio", "task", b"task", "trace_context", b"trace_context", "unittest", b"unittest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "environment", b"environment", "environment_variables", b"environment_variables", "function_check", b"function_check", "isolation", b"isolation", "limits", b"limits", "packages", b"packages", "policy", b"policy", "priority", b"priority", "sample_id", b"sample_id", "script", b"script", "seed", b"seed", "stdio", b"stdio", "task", b"task", "trace_context", b"trace_context", "unittest", b"unittest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_task: _TypeAlias = _typing.Literal["script", "unittest", "function_check", "stdio"]  # noqa: Y015
     _WhichOneofArgType_task: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_task) -> _WhichOneofReturnType_task | None: ...
 
 Global___Sample: _TypeAlias = Sample  # noqa: Y015
+
+@_typing.final
+class PackageRequirement(_message.Message):
+    """PackageRequirement is a package that a sample needs: the name that its
+    program imports, and the package that provides it. At least one of the two is
+    given. An environment has it if the package is installed, in one of the
+    versions; where no versions are given, it is enough that the module can be
+    imported, whichever package provides it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODULE_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    module: _builtins.str
+    """What the program imports, such as "sklearn"; empty if only the package
+    counts. Of a dotted name the first part counts.
+    """
+    package: _builtins.str
+    """The package, as package indexes know it, such as "scikit-learn"; empty if
+    it has the module's name.
+    """
+    versions: _builtins.str
+    """The versions that will do, as a version specifier of PEP 440, such as
+    ">=1.3,<2"; empty if any will.
+    """
+    def __init__(
+        self,
+        *,
+        module: _builtins.str = ...,
+        package: _builtins.str = ...,
+        versions: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["module", b"module", "package", b"package", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackageRequirement: _TypeAlias = PackageRequirement  # noqa: Y015
 
 @_typing.final
 class ScriptTask(_message.Message):
@@ -1304,7 +1395,9 @@ class Outcome(_message.Message):
     with control characters taken out.
     """
     environment: _builtins.str
-    """The environment it ran in."""
+    """The environment it ran in; empty if it was stopped before the server had
+    chosen one.
+    """
     environment_digest: _builtins.str
     """The digest of that environment."""
     isolation: _builtins.str

@@ -97,6 +97,10 @@ class SandboxServiceServicer:
         - NOT_FOUND (UNKNOWN_ENVIRONMENT): see GetCapabilities.
         - FAILED_PRECONDITION (ISOLATION_UNAVAILABLE): this server cannot give the
         isolation that was asked for, and never gives a weaker one instead.
+        - FAILED_PRECONDITION (MISSING_PACKAGES): no environment has all packages
+        that the sample declares. metadata names the environment "nearest" to
+        having them, and the first ten that are "missing" there, with spaces
+        between; the message tells what to do.
         - RESOURCE_EXHAUSTED (NO_CREDIT): all places are taken; try again later or
         elsewhere.
         - UNAVAILABLE (DRAINING, WORKERS_LOST): try elsewhere.

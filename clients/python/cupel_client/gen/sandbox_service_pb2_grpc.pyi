@@ -86,6 +86,10 @@ class SandboxServiceStub:
      - NOT_FOUND (UNKNOWN_ENVIRONMENT): see GetCapabilities.
      - FAILED_PRECONDITION (ISOLATION_UNAVAILABLE): this server cannot give the
        isolation that was asked for, and never gives a weaker one instead.
+     - FAILED_PRECONDITION (MISSING_PACKAGES): no environment has all packages
+       that the sample declares. metadata names the environment "nearest" to
+       having them, and the first ten that are "missing" there, with spaces
+       between; the message tells what to do.
      - RESOURCE_EXHAUSTED (NO_CREDIT): all places are taken; try again later or
        elsewhere.
      - UNAVAILABLE (DRAINING, WORKERS_LOST): try elsewhere.
@@ -138,6 +142,10 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
      - NOT_FOUND (UNKNOWN_ENVIRONMENT): see GetCapabilities.
      - FAILED_PRECONDITION (ISOLATION_UNAVAILABLE): this server cannot give the
        isolation that was asked for, and never gives a weaker one instead.
+     - FAILED_PRECONDITION (MISSING_PACKAGES): no environment has all packages
+       that the sample declares. metadata names the environment "nearest" to
+       having them, and the first ten that are "missing" there, with spaces
+       between; the message tells what to do.
      - RESOURCE_EXHAUSTED (NO_CREDIT): all places are taken; try again later or
        elsewhere.
      - UNAVAILABLE (DRAINING, WORKERS_LOST): try elsewhere.
@@ -199,6 +207,10 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
          - NOT_FOUND (UNKNOWN_ENVIRONMENT): see GetCapabilities.
          - FAILED_PRECONDITION (ISOLATION_UNAVAILABLE): this server cannot give the
            isolation that was asked for, and never gives a weaker one instead.
+         - FAILED_PRECONDITION (MISSING_PACKAGES): no environment has all packages
+           that the sample declares. metadata names the environment "nearest" to
+           having them, and the first ten that are "missing" there, with spaces
+           between; the message tells what to do.
          - RESOURCE_EXHAUSTED (NO_CREDIT): all places are taken; try again later or
            elsewhere.
          - UNAVAILABLE (DRAINING, WORKERS_LOST): try elsewhere.

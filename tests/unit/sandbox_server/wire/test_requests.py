@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sandbox_server.errors import LimitAboveMaximumError, RequestError
 from sandbox_server.model import (
     Comparison,
     ComparisonMode,
+    Environment,
     File,
     FunctionCheckTask,
     Isolation,
@@ -21,10 +23,17 @@ from sandbox_server.model import (
     StdioTask,
     UnittestTask,
 )
+from sandbox_server.packages import PackageRequirement
 from sandbox_server.wire import Rules, read_sample
 
 MAXIMUM = Limits(cpu_time=timedelta(seconds=90), wall_time=timedelta(seconds=90), memory_bytes=2 << 30)
-RULES = Rules(("local", "old"), Limits(), MAXIMUM, maximum_source_bytes=1000, maximum_sample_bytes=4000)
+ENVIRONMENTS = (
+    Environment("old", "d", "3.8.0", packages={"numpy": "1.24.0"}, modules=frozenset({"numpy"})),
+    Environment("local", "d", "3.11.7"),
+)
+BOUNDS: dict[str, Any] = {"maximum_limits": MAXIMUM, "maximum_source_bytes": 1000, "maximum_sample_bytes": 4000}
+RULES = Rules(lambda: ENVIRONMENTS[1:], "local", **BOUNDS)
+SEVERAL = replace(RULES, environments=lambda: ENVIRONMENTS)
 CHECK: dict[str, Any] = {"solution": "s", "entry_point": "f", "check": "c"}
 
 
@@ -53,10 +62,12 @@ def test_what_is_present_is_kept() -> None:
             trace_context="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
             environment_variables={"B": "2", "A": "1"},
             limits=pb.Limits(cpu_time=Duration(seconds=1, nanos=500_000_000), processes=3),
+            packages=[pb.PackageRequirement(module="np", package="NumPy", versions=">=1.20, <2")],
         ),
-        RULES,
+        SEVERAL,
     )
     assert (sample.attempt, sample.environment, sample.seed, sample.priority) == (2, "old", -5, -1)
+    assert sample.packages == (PackageRequirement("np", "numpy", ">=1.20,<2"),)
     assert sample.policy is Policy.STRICT
     assert sample.trace_context.startswith("00-aaa")
     assert sample.environment_variables == (("A", "1"), ("B", "2"))
@@ -138,6 +149,10 @@ def script(**fields: Any) -> dict[str, Any]:
     return {"script": pb.ScriptTask(**fields)}
 
 
+def package(**fields: Any) -> dict[str, Any]:
+    return {"packages": [pb.PackageRequirement(**fields)]}
+
+
 def check(**fields: Any) -> dict[str, Any]:
     return {"function_check": pb.FunctionCheckTask(**{**CHECK, **fields})}
 
@@ -162,6 +177,18 @@ def check(**fields: Any) -> dict[str, Any]:
             "FIELD_INVALID",
             "limits.cpu_time",
         ),
+        ({"packages": [pb.PackageRequirement()]}, "FIELD_MISSING", "packages[0]"),
+        (package(module="sk learn"), "FIELD_INVALID", "packages[0].module"),
+        (package(module="a" * 101), "FIELD_INVALID", "packages[0].module"),
+        (package(module="\u00e9"), "FIELD_INVALID", "packages[0].module"),
+        (package(package="x; rm -rf ~"), "FIELD_INVALID", "packages[0].package"),
+        (package(package="-x"), "FIELD_INVALID", "packages[0].package"),
+        (package(package="x", versions="1.2"), "FIELD_INVALID", "packages[0].versions"),
+        (package(package="x", versions="=="), "FIELD_INVALID", "packages[0].versions"),
+        (package(package="x", versions=">=1\n,<2"), "FIELD_INVALID", "packages[0].versions"),
+        (package(package="x", versions=">=" + "1" * 100), "FIELD_INVALID", "packages[0].versions"),
+        ({"packages": [pb.PackageRequirement(module="x")] * 101}, "FIELD_INVALID", "packages"),
+        (package(package="pandas"), "MISSING_PACKAGES", "packages"),
         (script(source="x" * 1001), "SOURCE_TOO_LARGE", "script.source"),
         (script(stdin=b"x" * 5000), "SOURCE_TOO_LARGE", "sample"),
         (script(arguments=["\0"]), "FIELD_INVALID", "script.arguments"),
@@ -208,6 +235,22 @@ def test_what_breaks_a_rule_is_named(fields: Any, reason: str, field: str) -> No
     assert len(caught.value.message) < 400
 
 
+def test_an_environment_is_left_open_only_where_imports_must_decide() -> None:
+    assert read_sample(message(), RULES).environment == "local"
+    assert not read_sample(message(), SEVERAL).environment
+    assert read_sample(message(**package(module="numpy")), SEVERAL).environment == "old"
+    assert read_sample(message(environment="local"), SEVERAL).environment == "local"
+
+
+def test_environments_are_those_of_now() -> None:
+    now = list(ENVIRONMENTS)
+    rules = replace(RULES, environments=lambda: now)
+    assert read_sample(message(environment="old"), rules).environment == "old"
+    del now[0]
+    with pytest.raises(RequestError, match="this server has local"):
+        read_sample(message(environment="old"), rules)
+
+
 def test_a_sample_without_a_task_is_refused() -> None:
     with pytest.raises(RequestError, match="no task"):
         read_sample(pb.Sample(sample_id="s"), RULES)
@@ -244,6 +287,8 @@ def test_any_text_is_a_sample_or_a_request_error(sample_id: str, entry_point: st
         check(entry_point=entry_point, disabled_names=[path]),
         script(files=[pb.File(path=path)], arguments=[entry_point]),
         {"limits": pb.Limits(processes=count, memory_bytes=count, open_files=count)},
+        package(module=entry_point, package=path, versions=sample_id),
+        package(package="numpy", versions=path),
     ):
         try:
             sample = read_sample(message(**{"sample_id": sample_id, **fields}), RULES)

@@ -1,0 +1,115 @@
+"""Which environment a sample gets: by its name, by the packages that it declares, or by what it imports. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from sandbox_server.errors import MissingPackagesError, UnknownEnvironmentError
+from sandbox_server.packages import STANDARD_LIBRARY, missing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sandbox_server.model import Environment
+    from sandbox_server.packages import PackageRequirement
+
+_SHOWN_CHARACTERS = 100
+_SHOWN_PACKAGES = 10  # a status travels in headers, of which clients take 8 KiB
+
+
+def by_request(
+    name: str, packages: Collection[PackageRequirement], environments: Sequence[Environment], default: str
+) -> Environment | None:
+    """Returns the environment that a sample's request decides on; None where its imports have to.
+
+    Args:
+        name: The environment that the sample names; may be empty.
+        packages: What it declares to need.
+        environments: Those that there are.
+        default: The name of the one that is first among equals.
+
+    Raises:
+        UnknownEnvironmentError: There is none of that name.
+        MissingPackagesError: The environment that it names, or every one, lacks a package.
+    """
+    if name:
+        return _named(name, packages, environments)
+    if packages:
+        return _with_packages(packages, environments, default)
+    return environments[0] if len(environments) == 1 else None
+
+
+def by_imports(imports: Collection[str] | None, environments: Sequence[Environment], default: str) -> Environment:
+    """Returns the environment that suits what a sample imports.
+
+    The smallest that has all of it; if none has, of those that have most the default, else the smallest: there the
+    sample will meet the module that is missing.
+
+    Args:
+        imports: Top-level names; None where they are not known, which is a case for the default.
+        environments: Those that there are: one at least.
+        default: The name of the one that is first among equals.
+    """
+    if imports is None:
+        return next((one for one in environments if one.name == default), environments[0])
+    needed = frozenset(imports) - STANDARD_LIBRARY
+    lacking = [(len(needed - one.modules), one) for one in environments]
+    fewest = min(count for count, _ in lacking)
+    return min((one for count, one in lacking if count == fewest), key=lambda one: _rank(one, default, fewest > 0))
+
+
+def _rank(environment: Environment, default: str, default_first: bool) -> tuple[int, int, str]:  # noqa: FBT001 -- private
+    other, size = int(environment.name != default), len(environment.packages)
+    return (other, size, environment.name) if default_first else (size, other, environment.name)
+
+
+def _named(name: str, packages: Collection[PackageRequirement], environments: Sequence[Environment]) -> Environment:
+    found = next((one for one in environments if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in environments)
+        shown = name[:_SHOWN_CHARACTERS]
+        raise UnknownEnvironmentError(
+            f"there is no environment {shown!r} here; this server has {known}",
+            field="environment",
+            value=shown,
+            known=known,
+        )
+    missing = missing_of(packages, found)
+    if missing:
+        complete = next((one.name for one in environments if not missing_of(packages, one)), "")
+        advice = f"leave the environment out, or name {complete!r}, which has them all" if complete else ""
+        raise _missing(f"the environment {name!r} lacks", missing, found, advice)
+    return found
+
+
+def _with_packages(
+    packages: Collection[PackageRequirement], environments: Sequence[Environment], default: str
+) -> Environment:
+    ranked = sorted(environments, key=lambda one: _rank(one, default, default_first=False))
+    found = next((one for one in ranked if not missing_of(packages, one)), None)
+    if found is not None:
+        return found
+    nearest = min(ranked, key=lambda one: len(missing_of(packages, one)))
+    raise _missing(
+        f"no environment of this server has all declared packages; {nearest.name!r} is nearest and lacks",
+        missing_of(packages, nearest),
+        nearest,
+    )
+
+
+def _missing(
+    words: str, missing: Sequence[PackageRequirement], nearest: Environment, advice: str = ""
+) -> MissingPackagesError:
+    names = [requirement.words for requirement in missing]
+    shown, left_out = names[:_SHOWN_PACKAGES], len(names) - _SHOWN_PACKAGES
+    more = f" and {left_out} more" if left_out > 0 else ""
+    if not advice:
+        command = f"cupel-sandbox images build --from {nearest.name} --packages {shlex.quote(','.join(shown))}"
+        advice = f"build one that has them: `{command}`, or install them for the interpreter of a local one"
+    return MissingPackagesError(
+        f"{words} {', '.join(shown)}{more}; {advice}",
+        field="packages",
+        missing=" ".join(shown),
+        nearest=nearest.name,
+    )
