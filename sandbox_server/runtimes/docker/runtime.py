@@ -11,7 +11,7 @@ import structlog
 
 from sandbox_server.environments import Profiles
 from sandbox_server.errors import EngineUnavailableError, ImageError, WorkerStartError
-from sandbox_server.model import Environment, Isolation
+from sandbox_server.model import Isolation
 from sandbox_server.runtimes.docker import labels
 from sandbox_server.runtimes.docker.container import AgentContainer
 from sandbox_server.runtimes.docker.engine import Engine
@@ -23,7 +23,7 @@ from sandbox_server.runtimes.pool import PoolPolicy, WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sandbox_server.model import Facts, Sample, SyntaxFault, Wall
+    from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
     from sandbox_server.runtimes.base import OnActivity
     from sandbox_server.runtimes.docker.engine import EngineFacts, Image
     from sandbox_server.runtimes.worker import Worker
@@ -169,7 +169,7 @@ class DockerRuntime:
             ready = place.workers.ready
             if ready is None:
                 continue
-            environments.append(Environment(name, place.image.digest, ready.python_version, ready.profiles))
+            environments.append(replace(ready.environment(name), digest=place.image.digest))
             for wall in ready.walls:
                 if not wall.standing or wall.name not in walls:
                     walls[wall.name] = wall
