@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import signal
 
+PARENT = os.getppid()
+"""Who started this process. The command line imports this module first: later a parent may be gone unnoticed."""
+
 _PR_SET_PDEATHSIG = 1
 
 

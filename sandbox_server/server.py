@@ -1,15 +1,14 @@
-"""The server's life: start, listen, serve, drain, stop.
+"""The server: listens, drains, stops.
 
-Belongs here: what wires the parts together, and signals. What a call does is in `service`.
+Belongs here: what wires the parts of serving together. What a call does is in `service`, when the server starts
+and ends in `life`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -24,15 +23,13 @@ from sandbox_server.addresses import Address, parse_address
 from sandbox_server.errors import ListenError
 from sandbox_server.interceptors import ErrorStatusInterceptor
 from sandbox_server.judging import Judging
-from sandbox_server.lifeline import die_with_parent
-from sandbox_server.runtimes.choice import runtime_of
 from sandbox_server.screener import Screener
 from sandbox_server.service import SandboxService
 from sandbox_server.slots import Slots
 from sandbox_server.wire import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import timedelta
 
     from sandbox_server.config import Settings
     from sandbox_server.runtimes.base import Runtime
@@ -161,105 +158,3 @@ class Server:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
-
-
-@asynccontextmanager
-async def running(settings: Settings, runtime: Runtime) -> AsyncIterator[tuple[Server, tuple[str, ...]]]:
-    """Runs a server on a runtime for the length of a block; yields it and its addresses.
-
-    Raises:
-        ListenError: It cannot listen.
-        WallMissingError: A required wall does not stand.
-        WorkerStartError: The runtime did not come up.
-    """
-    server: Server | None = None
-    try:
-        await runtime.start()
-        server = Server(settings, runtime)
-        yield server, await server.listen()
-    finally:
-        if server is not None:
-            await server.stop()
-        await runtime.stop()
-
-
-async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serves until a signal: the first one drains, the second one stops at once.
-
-    Args:
-        settings: The configuration.
-        announce: Called with one line when the server is ready.
-
-    Raises:
-        ListenError: It cannot listen.
-        WallMissingError: A required wall does not stand.
-        WorkerStartError: A worker did not come up.
-    """
-    stopping, at_once = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    life: asyncio.Task[None] | None = None
-    ready = False
-
-    def on_signal() -> None:
-        (at_once if stopping.is_set() else stopping).set()
-        if life is not None and not ready:
-            life.cancel()
-
-    def on_ready(line: str) -> None:
-        nonlocal ready
-        ready = True
-        announce(line)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    watching = asyncio.create_task(_watch_parent(on_signal)) if settings.die_with_parent else None
-    life = asyncio.create_task(_live(settings, on_ready, stopping, at_once))
-    try:
-        await life
-    except asyncio.CancelledError:
-        # Asked to stop before it was ready: nothing to drain.
-        if not stopping.is_set():
-            raise
-    finally:
-        if watching is not None:
-            watching.cancel()
-
-
-async def _live(
-    settings: Settings,
-    announce: Callable[[str], None],
-    stopping: asyncio.Event,
-    at_once: asyncio.Event,
-) -> None:
-    runtime = await runtime_of(settings)
-    async with running(settings, runtime) as (server, addresses):
-        announce(ready_line(addresses, settings, runtime))
-        await stopping.wait()
-        grace = timedelta(seconds=settings.drain_grace_s)
-        _log.info("draining", in_flight=server.service.in_flight, grace_s=settings.drain_grace_s)
-        draining = asyncio.create_task(server.drain(grace))
-        hurry = asyncio.create_task(at_once.wait())
-        await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, hurry):
-            task.cancel()
-
-
-def ready_line(addresses: Sequence[str], settings: Settings, runtime: Runtime) -> str:
-    """Returns the line that tells a person that the server is ready, and what it lacks."""
-    _, walls = runtime.describe()
-    missing = [wall.name for wall in walls if not wall.standing]
-    state = f"MISSING {', '.join(missing)}" if missing else "all"
-    return (
-        f"listening on {', '.join(addresses)}, {settings.slots} slots, "
-        f"environment {settings.environment}, walls: {state}"
-    )
-
-
-async def _watch_parent(on_end: Callable[[], None]) -> None:
-    parent = os.getppid()
-    die_with_parent(signal.SIGTERM)
-    # The kernel's signal is tied to a thread of the parent, and a parent that ended before sends none.
-    while os.getppid() == parent:  # noqa: ASYNC110 -- nothing but the process id tells of it
-        await asyncio.sleep(_WATCH_S)
-    on_end()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sandbox_server import server, telemetry
+from sandbox_server import life, telemetry
 from sandbox_server.cli.ending import run, settings_of
 
 
@@ -37,4 +37,4 @@ def command(*, print_config: bool, **options: Any) -> None:
         click.echo(settings.printable())
         return
     telemetry.configure(settings.log_level, settings.log_format)
-    run(server.serve(settings, click.echo))
+    run(life.serve(settings, click.echo))

@@ -10,8 +10,9 @@ from cupel_client.gen import sandbox_service_pb2 as pb
 from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
 
 from sandbox_server.config import Settings
+from sandbox_server.life import running
 from sandbox_server.runtimes.simulated import Fate, SimulatedRuntime
-from sandbox_server.server import Server, running
+from sandbox_server.server import Server
 
 
 @dataclass

@@ -16,9 +16,9 @@ from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
 from google.protobuf.duration_pb2 import Duration
 
 from sandbox_server.config import Settings
-from sandbox_server.runtimes.local import LocalRuntime
+from sandbox_server.life import running
 from sandbox_server.runtimes.choice import local_options
-from sandbox_server.server import running
+from sandbox_server.runtimes.local import LocalRuntime
 
 TESTS = """
 import unittest
