@@ -9,6 +9,7 @@ the journal keeps what all of them found, and tells it again without a server.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from orchestrator.formats.results import (
     Row,
     pass_at_k_record,
     write_eval_results,
-    write_outcomes,
     write_pass_at_k,
+    writing_outcomes,
 )
 from orchestrator.journal import Entry, keep_old, open_journal, sample_digest
 from orchestrator.ledger import Ledger
@@ -107,6 +108,8 @@ def evaluate(config: Config, make_progress: Callable[[], RunProgress]) -> Report
             progress.say(remark)
         if pending:
             from orchestrator.session import Session  # noqa: PLC0415 -- it costs, and the server boots meanwhile
+        # Threads of numpy's BLAS would look for work, which there is none of, on the cores that samples need.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from orchestrator.scoring import summarize  # noqa: PLC0415 -- as above: numpy
 
         progress.start(len(plan.items), len(plan.items) - len(pending))
@@ -251,6 +254,6 @@ def _write(config: Config, plan: Plan, journal: Journal, summary: Summary, refer
         failed_references=None if references is None else references.failed,
         references=0 if references is None else references.judged,
     )
-    write_eval_results(plan.paths.eval_results, rows(), datetime.now().astimezone())
-    write_outcomes(plan.paths.outcomes, rows())
+    passing = writing_outcomes(plan.paths.outcomes, rows())
+    write_eval_results(plan.paths.eval_results, passing, datetime.now().astimezone())
     write_pass_at_k(plan.paths.pass_at_k, record)

@@ -49,7 +49,7 @@ class Diagnosis:
         walls = [{**asdict(wall), "remedy": remedy(wall)} for wall in self.walls]
         return {
             "healthy": self.healthy,
-            "environment": asdict(self.environment),
+            "environment": {**asdict(self.environment), "modules": sorted(self.environment.modules)},
             "memory_source": self.memory_source,
             "walls": walls,
         }

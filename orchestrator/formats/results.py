@@ -164,8 +164,12 @@ def write_pass_at_k(path: Path, record: Mapping[str, Any]) -> None:
         stream.write(json.dumps(record, indent=2).encode())
 
 
-def write_outcomes(path: Path, rows: Iterable[Row]) -> None:
-    """Writes every outcome in full: the contract's JSON mapping, the problem, the index, the program."""
+def writing_outcomes(path: Path, rows: Iterable[Row]) -> Iterator[Row]:
+    """Writes every outcome in full while its row passes by: to read and assemble rows twice takes 0.1 s per 1,000.
+
+    A line is the contract's JSON mapping, the problem, the index, the program. The file is there when the last
+    row was taken.
+    """
     with _replacing(path) as stream:
         for row in rows:
             line = {
@@ -175,6 +179,7 @@ def write_outcomes(path: Path, rows: Iterable[Row]) -> None:
                 "solution": row.solution,
             }
             stream.write(orjson.dumps(line) + b"\n")
+            yield row
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from orchestrator.formats.results import (
     compat_word,
     pass_at_k_record,
     write_eval_results,
-    write_outcomes,
     write_pass_at_k,
+    writing_outcomes,
 )
 from orchestrator.model import Result
 
@@ -83,7 +83,7 @@ def test_what_the_sandbox_failed_at_is_no_fail(tmp_path: Path) -> None:
     rows = [row("B/0", 0, "SANDBOX_ERROR", "fail"), row("B/0", 1)]
     write_eval_results(tmp_path / "r.json", rows, DATE)
     assert [one["status"] for one in json.loads((tmp_path / "r.json").read_text())["eval"]["B/0"]] == ["pass"]
-    write_outcomes(tmp_path / "o.jsonl", rows)
+    assert list(writing_outcomes(tmp_path / "o.jsonl", rows)) == rows
     lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert [(line["task_id"], line["index"], line["verdict"]) for line in lines] == [
         ("B/0", 0, "VERDICT_SANDBOX_ERROR"),
@@ -150,7 +150,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         raise BrokenError
 
     with pytest.raises(BrokenError):
-        write_outcomes(path, rows())  # type: ignore[arg-type] # a generator that breaks
+        write_eval_results(tmp_path / "r.json", writing_outcomes(path, rows()), DATE)  # type: ignore[arg-type] # breaks
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
