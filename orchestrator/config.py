@@ -40,7 +40,9 @@ class Config(BaseSettings):
     calibrated: bool = Field(True, description="BigCodeBench: put the prompt's code before each solution.")
     sandbox: str | None = Field(None, description="Addresses of sandbox servers; None starts one.")
     runtime: Literal["auto", "local"] = Field("auto", description="Runtime of the embedded server.")
-    environment: str = Field("", description="Environment for every sample; empty is the dataset's choice.")
+    environment: str = Field(
+        "", description="Environment for every sample; empty is the dataset's choice, or the server's."
+    )
     python: str | None = Field(None, description="Interpreter of the embedded server's environment.")
     parallel: int | None = Field(None, ge=1, description="Samples at once; None leaves it to the servers.")
     pass_k: Annotated[tuple[int, ...], AfterValidator(_positive), NoDecode] = Field(

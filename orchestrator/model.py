@@ -126,6 +126,18 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """A package that a sample needs, by what is imported of it."""
+
+    module: str
+    """What is imported, such as "sklearn"."""
+    package: str = ""
+    """What provides it, such as "scikit-learn"; empty where it has the module's name."""
+    versions: str = ""
+    """The versions that will do, such as ">=1.3,<2"; empty if any will."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A program to run for a problem."""
 
@@ -140,6 +152,7 @@ class Sample:
     seed: int = 0
     strict_policy: bool = False
     environment_variables: tuple[tuple[str, str], ...] = ()
+    packages: tuple[Package, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

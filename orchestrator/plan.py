@@ -57,6 +57,11 @@ class Plan:
         return replace(sample, environment=environment, seed=self._config.seed)
 
     @property
+    def wished_environment(self) -> str:
+        """The environment that the dataset is meant for; empty where it has none, or the user named another."""
+        return "" if self._config.environment else self._dataset.environment
+
+    @property
     def scored(self) -> Iterator[Item]:
         """The items that scores are about, by problem in the dataset's order, then by index."""
         return (item for item in self.items.values() if not item.is_beside)

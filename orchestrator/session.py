@@ -7,6 +7,7 @@ Apart from `run`, which imports it when the embedded server's process has been s
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -20,7 +21,7 @@ from orchestrator.journal import sample_digest
 from orchestrator.ordering import sleepers_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from orchestrator.config import Config
     from orchestrator.dispatch.child import Child
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.model import Result, Sample
     from orchestrator.plan import Item, Plan
     from orchestrator.progress import RunProgress
+    from orchestrator.wire import Capabilities
 
 
 class Session:
@@ -62,6 +64,7 @@ class Session:
         self._progress = progress
         self._child = child
         self._digests: dict[str, str] = {}
+        self._environment = ""
 
     def judge(self, pending: Sequence[Item]) -> list[Refused]:
         """Returns when all were answered; what servers refused is returned.
@@ -98,6 +101,7 @@ class Session:
             for endpoint in endpoints:
                 if endpoint.address not in answering:
                     self._progress.say(f"sandbox server {endpoint.address} does not answer yet")
+            self._environment = self._wished_environment(answering.values())
             # The embedded server is told its cells; to hold back its credit too would let them run dry.
             parallel = None if config.sandbox is None else config.parallel
             dispatcher = Dispatcher(source, self._samples(pending), self._deliver, parallel)
@@ -105,12 +109,24 @@ class Session:
         finally:
             await source.close()
 
+    def _wished_environment(self, answering: Iterable[Capabilities]) -> str:
+        """Returns the environment that the dataset is meant for, if a server has it."""
+        wished = self._plan.wished_environment
+        if not wished or any(wished in each.environments for each in answering):
+            return wished
+        self._progress.say(
+            f"no sandbox server has the environment {wished!r}, which this dataset is meant for: "
+            "servers choose by what each sample imports"
+        )
+        return ""
+
     def _samples(self, pending: Sequence[Item]) -> Iterator[Sample]:
         """Assembles one sample after the other, as servers take them."""
         for item in pending:
             sample = self._plan.sample(item)
             self._digests[sample.sample_id] = sample_digest(sample)
-            yield sample
+            # Not before: what servers happen to have must not make a journal's samples others.
+            yield sample if sample.environment else replace(sample, environment=self._environment)
 
     def _deliver(self, result: Result) -> None:
         """Takes a result: into the journal first."""

@@ -147,6 +147,10 @@ def _sample(sample: Sample, attempt: int) -> pb.Sample:
         seed=sample.seed,
         policy=pb.POLICY_STRICT if sample.strict_policy else pb.POLICY_UNSPECIFIED,
         environment_variables=dict(sample.environment_variables),
+        packages=[
+            pb.PackageRequirement(module=one.module, package=one.package, versions=one.versions)
+            for one in sample.packages
+        ],
     )
     limits = sample.limits
     for name in (

@@ -18,6 +18,9 @@ class Dataset(Protocol):
 
     name: str
     """Its name on the command line."""
+    environment: str
+    """The environment that its samples are meant for, asked for where a server has it; empty leaves the choice to the
+    server."""
 
     @property
     def problems(self) -> Mapping[str, Problem]:

@@ -72,6 +72,7 @@ class BigCodeBench:
     """
 
     name = "bigcodebench"
+    environment = "bigcodebench"
 
     def __init__(self, path: str, *, calibrated: bool = True, split: str = "complete", subset: str = "full") -> None:
         if split not in SPLITS:

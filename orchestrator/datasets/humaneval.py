@@ -52,6 +52,7 @@ class HumanEval:
     """
 
     name = "humaneval"
+    environment = ""
 
     def __init__(self, path: str) -> None:
         self._tests: dict[str, str] = {}

@@ -11,7 +11,10 @@ Fields of every row:
     libraries               names of libraries that solutions use, for reports
     limits                  as in a sample file; those not named are the dataset's or the server's defaults
     policy                  "permissive" (the default), or "strict": what has rejecting findings is not run
-    environment             the environment to run in; without it the server's default
+    environment             the environment to run in; without it the server's choice, by packages and imports
+    packages                what solutions or tests import, each with the package that provides it and the versions
+                            that will do: {"sklearn": "scikit-learn>=1.3,<2", "numpy": ""}; empty where any version
+                            of a package of that name will do. No server that lacks one takes the sample
     environment_variables   an object of texts
 
 Fields of one kind:
@@ -28,15 +31,18 @@ A field that is not listed is an error: a misspelt one would change scores in si
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from orchestrator.datasets.table import read_table
 from orchestrator.errors import InputError
+from orchestrator.formats.row import shown
 from orchestrator.model import (
     Completion,
     FunctionCheckTask,
     Limits,
+    Package,
     Problem,
     Sample,
     ScriptTask,
@@ -61,6 +67,7 @@ _COMMON = (
     "limits",
     "policy",
     "environment",
+    "packages",
     "environment_variables",
 )
 _OF_KIND = {
@@ -72,6 +79,9 @@ _OF_KIND = {
 _CASE = ("stdin", "expected")
 _PROSE_KINDS = ("script", "stdio")
 _TOLERANCE = 1e-9
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+_LONGEST_NAME = 100
+"""Servers take no longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,7 @@ class _Assembly:
     limits: Limits
     strict_policy: bool
     environment: str
+    packages: tuple[Package, ...]
     environment_variables: tuple[tuple[str, str], ...]
 
 
@@ -98,6 +109,8 @@ class ProblemFile:
     Raises:
         errors.InputError: The file is not in the format; all that is wrong is told at once.
     """
+
+    environment = ""
 
     def __init__(self, path: str, *, name: str, limits: Limits | None = None) -> None:
         self.name = name
@@ -123,6 +136,7 @@ class ProblemFile:
             solution=solution,
             limits=assembly.limits.overridden_by(completion.limits),
             environment=assembly.environment,
+            packages=assembly.packages,
             strict_policy=assembly.strict_policy,
             environment_variables=assembly.environment_variables,
         )
@@ -154,6 +168,7 @@ class ProblemFile:
             limits=self._limits.overridden_by(row.limits()),
             strict_policy=row.choice("policy", ("permissive", "strict"), "permissive") == "strict",
             environment=row.text("environment", ""),
+            packages=_packages(row),
             environment_variables=tuple(row.mapping("environment_variables").items()),
         )
         problem = Problem(
@@ -165,6 +180,34 @@ class ProblemFile:
         )
         self._assemblies.setdefault(task_id, assembly)
         return problem
+
+
+def _packages(row: Row) -> tuple[Package, ...]:
+    """Returns the packages of a row."""
+    declared = row.mapping("packages")
+    return tuple(_package(row, module, words) for module, words in declared.items())
+
+
+def _package(row: Row, module: str, words: str) -> Package:
+    """Returns a package by what is imported of it and by what pip would be told: a name, versions, both or neither."""
+    field = f"packages.{shown(module)[1:-1]}"
+    if not _MODULE.fullmatch(module):
+        raise row.fault("is not what a program imports, such as 'sklearn'", field)
+    if not words.strip():
+        return Package(module)
+    # Not at the top: few files have packages, and a run is to start fast.
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 -- as above
+
+    form = row.fault(
+        f"must be a package with the versions that will do, such as 'numpy>=1.26,<2', not {shown(words)}", field
+    )
+    try:
+        wanted = Requirement(words)
+    except InvalidRequirement:
+        raise form from None
+    if wanted.extras or wanted.url or wanted.marker or max(len(module), len(words)) > _LONGEST_NAME:
+        raise form
+    return Package(module, wanted.name, str(wanted.specifier))
 
 
 def _with_program(task: Task, program: str) -> Task:

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from orchestrator.dispatch.work import Work
     from orchestrator.model import Result, Sample
 
-_MAY_BE_TAKEN_ELSEWHERE = frozenset({"UNKNOWN_ENVIRONMENT", "ISOLATION_UNAVAILABLE", "LIMIT_ABOVE_MAXIMUM"})
+_MAY_BE_TAKEN_ELSEWHERE = frozenset(
+    {"UNKNOWN_ENVIRONMENT", "MISSING_PACKAGES", "ISOLATION_UNAVAILABLE", "LIMIT_ABOVE_MAXIMUM"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from orchestrator import wire
 from orchestrator.model import (
     FunctionCheckTask,
     Limits,
+    Package,
     Sample,
     ScriptTask,
     StdioCase,
@@ -34,6 +35,7 @@ def test_every_field_of_a_sample_is_sent() -> None:
         seed=-7,
         strict_policy=True,
         environment_variables=(("TZ", "UTC"),),
+        packages=(Package("sklearn", "scikit-learn", ">=1.3"), Package("numpy")),
     )
     assert json_format.MessageToDict(message, preserving_proto_field_name=True) == {
         "sample_id": "T/1#0",
@@ -42,6 +44,10 @@ def test_every_field_of_a_sample_is_sent() -> None:
         "seed": "-7",
         "policy": "POLICY_STRICT",
         "environment_variables": {"TZ": "UTC"},
+        "packages": [
+            {"module": "sklearn", "package": "scikit-learn", "versions": ">=1.3"},
+            {"module": "numpy"},
+        ],
         "limits": {
             "cpu_time": "0.250s",
             "wall_time": "60s",

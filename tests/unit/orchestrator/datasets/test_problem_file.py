@@ -11,6 +11,7 @@ from orchestrator.model import (
     Completion,
     FunctionCheckTask,
     Limits,
+    Package,
     ScriptTask,
     StdioCase,
     StdioTask,
@@ -80,12 +81,18 @@ def test_what_else_a_row_can_ask_for(tmp_path: Path) -> None:
         "policy": "strict",
         "environment": "old",
         "environment_variables": {"A": "1"},
+        "packages": {"sklearn": "Scikit-Learn >=1.3, <2", "numpy": "", "google.protobuf": "protobuf"},
         "libraries": ["os"],
     }
     loaded = dataset(tmp_path, row, STDIO)
     sample = loaded.sample(completion("s", ""))
     assert sample.strict_policy
     assert (sample.environment, sample.environment_variables) == ("old", (("A", "1"),))
+    assert sample.packages == (
+        Package("sklearn", "Scikit-Learn", "<2,>=1.3"),
+        Package("numpy"),
+        Package("google.protobuf", "protobuf"),
+    )
     assert loaded.problems["s"].libraries == ("os",)
     assert not loaded.sample(completion("i", "")).strict_policy
 
@@ -116,6 +123,13 @@ def test_references_are_completions_and_may_be_missing(tmp_path: Path) -> None:
         (SCRIPT | {"limits": {"memory": 1}}, "limits.memory", "means nothing here"),
         (SCRIPT | {"environment_variables": {"A": 1}}, "environment_variables.A", "must be text"),
         (SCRIPT | {"environment_variables": []}, "environment_variables", "must be an object"),
+        (SCRIPT | {"packages": ["numpy"]}, "packages", "must be an object, not a list"),
+        (SCRIPT | {"packages": {"numpy": 1}}, "packages.numpy", "must be text, not a number"),
+        (SCRIPT | {"packages": {"scikit-learn": ""}}, "packages.scikit-learn", "is not what a program imports"),
+        (SCRIPT | {"packages": {"np": "numpy 1.2"}}, "packages.np", "such as 'numpy>=1.26,<2', not 'numpy 1.2'"),
+        (SCRIPT | {"packages": {"x": "x[all]"}}, "packages.x", "must be a package with the versions"),
+        (SCRIPT | {"packages": {"x": "x @ https://host/x.whl"}}, "packages.x", "must be a package with the versions"),
+        (SCRIPT | {"packages": {"x": "x; python_version < '3'"}}, "packages.x", "must be a package with the versions"),
         (UNITTEST | {"test": None}, "test", "is missing"),
         (FUNCTION | {"entry_point": None}, "entry_point", "is missing"),
         (FUNCTION | {"assertions": []}, "check", "and 'assertions' are missing"),

@@ -187,8 +187,9 @@ async def test_refused_samples_are_reported_after_all_others_are_answered(serve:
     assert rote.seen["T/0#0"] == 1
 
 
-async def test_an_environment_that_one_server_lacks_is_asked_of_the_other(serve: Serve) -> None:
-    lacking = RoteServer(lambda sample: [refused(sample, 5, "UNKNOWN_ENVIRONMENT")])
+@pytest.mark.parametrize(("code", "reason"), [(5, "UNKNOWN_ENVIRONMENT"), (9, "MISSING_PACKAGES")])
+async def test_what_one_server_lacks_is_asked_of_the_other(serve: Serve, code: int, reason: str) -> None:
+    lacking = RoteServer(lambda sample: [refused(sample, code, reason)])
     async with serve(lacking) as one, serve(RoteServer()) as other:
         results, refusals = await dispatch([one, other], samples(60))
     assert ids(results) == expected(60)
