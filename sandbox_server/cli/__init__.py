@@ -25,7 +25,7 @@ atexit.register(gc.freeze)
 
 __all__ = ["main"]
 
-_COMMANDS = ("doctor", "serve")
+_COMMANDS = ("doctor", "images", "serve")
 """Modules of this package; each has its command as `command`."""
 
 
