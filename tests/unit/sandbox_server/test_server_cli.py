@@ -1,11 +1,14 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from sandbox_server import doctor as doctor_module
+from sandbox_server import life
 from sandbox_server.cli import main
 from sandbox_server.doctor import Diagnosis, remedy
 from sandbox_server.model import Environment, Wall
@@ -94,6 +97,25 @@ def test_the_doctor_names_what_is_missing_and_what_to_do(monkeypatch: pytest.Mon
     assert [wall["standing"] for wall in told["walls"]] == [True, False]
     assert told["walls"][0]["remedy"] == ""
     assert "unprivileged_userns_clone" in told["walls"][1]["remedy"]
+
+
+def test_what_costs_is_not_imported_before_a_worker_is_on_its_way() -> None:
+    later = ("grpc", "google.protobuf", "rich", "sandbox_server.server")
+    program = (
+        "import sys, click; from sandbox_server.cli import main\n"
+        "assert main.get_command(click.Context(main), 'serve').name == 'serve'\n"
+        f"print(*[name for name in {later!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
+
+
+async def test_a_parent_that_ended_while_the_server_booted_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "PARENT", -1)
+    monkeypatch.setattr(life, "die_with_parent", lambda _number: None)  # the tests' own process must not die
+    missed: list[bool] = []
+    await life._watch_parent(lambda: missed.append(True))
+    assert missed == [True]
 
 
 def test_every_missing_wall_has_a_remedy() -> None:
