@@ -77,8 +77,9 @@ def _named(name: str, packages: Collection[PackageRequirement], environments: Se
         )
     missing = missing_of(packages, found)
     if missing:
-        complete = next((one.name for one in environments if not missing_of(packages, one)), "")
-        advice = f"leave the environment out, or name {complete!r}, which has them all" if complete else ""
+        complete = [one for one in environments if not missing_of(packages, one)]
+        smallest = min(complete, key=lambda one: _rank(one, name, default_first=False), default=None)
+        advice = f"leave the environment out, or name {smallest.name!r}, which has them all" if smallest else ""
         raise _missing(f"the environment {name!r} lacks", missing, found, advice)
     return found
 

@@ -65,12 +65,11 @@ async def asked_of(
         return [passed(sample)]
 
     said = Said()
-    folder.mkdir(exist_ok=True)
     async with serve(RoteServer(answer=answer, environments=has)) as endpoint:
         settings = load_config({"sandbox": endpoint.target, "runtime": "auto", "environment": named})
         item = Item(Completion("T/1", 0, own, is_solution=True))
         plan = Plan(Meant(), [item], settings, ResultPaths.of("demo", folder))
-        with open_journal(folder / "journal") as journal:
+        with open_journal(folder / f"{named}_journal") as journal:
             journal.read(plan.identity(), lambda _: True)
             session = Session(settings, plan, journal, Ledger(), progress=said, child=None)
             assert await session._dispatch([item]) == []
@@ -80,7 +79,7 @@ async def asked_of(
             kept.append(entry.digest)
             return True
 
-        with open_journal(folder / "journal") as journal:
+        with open_journal(folder / f"{named}_journal") as journal:
             journal.read(plan.identity(), take)
     # What servers have is not the sample's: the same command finds its outcome in the journal.
     assert kept == [sample_digest(plan.sample(item))]
@@ -108,5 +107,5 @@ async def test_the_user_decides_before_the_dataset(serve: Serve, tmp_path: Path)
     asked, said = await asked_of(serve, tmp_path, ("local", "science"), named="local")
     assert (asked, said.lines) == ("local", [])
     with pytest.raises(NoSandboxError, match="no sandbox server has 'moon'; there are: local, science") as caught:
-        await asked_of(serve, tmp_path / "other", ("local", "science"), named="moon")
+        await asked_of(serve, tmp_path, ("local", "science"), named="moon")
     assert caught.value.exit_code == 4

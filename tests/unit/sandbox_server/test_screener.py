@@ -1,5 +1,6 @@
 import asyncio
 import os
+import platform
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -114,3 +115,44 @@ async def test_the_environments_own_grammar_decides() -> None:
     ):
         screener = Screener(OtherPython(fault), look=lambda _task, seen=seen_here: seen)
         assert await screened(screener, sample("a")) == expected
+
+
+SMALL = Environment("small", "d", platform.python_version())
+LARGE_ONE = Environment("large", "d", platform.python_version(), packages={"numpy": "1"}, modules=frozenset({"numpy"}))
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("source", "environment"),
+    [("import numpy", "large"), ("import os", "small"), ("import nowhere", "small"), ("import numpy )", "small")],
+)
+async def test_a_sample_without_an_environment_gets_the_one_that_its_imports_need(
+    source: str,
+    environment: str,
+    large: bool,  # noqa: FBT001 -- a case's own
+) -> None:
+    runtime = SimulatedRuntime(environments=(LARGE_ONE, SMALL))
+    screener = Screener(runtime, environment="small", inline_characters=5 if large else 1000)
+    placed, screening = await screener.screen(Sample("s", ScriptTask(source), Limits()))
+    assert placed.environment == environment
+    assert (screening.imports is None) is source.endswith(")")
+    screener.close()
+
+
+async def test_a_sample_with_an_environment_keeps_it_and_nobody_looks_at_its_imports() -> None:
+    screener = Screener(SimulatedRuntime(environments=(LARGE_ONE, SMALL)), environment="small")
+    placed, screening = await screener.screen(Sample("s", ScriptTask("import numpy"), Limits(), environment="small"))
+    assert (placed.environment, screening.imports) == ("small", None)
+
+
+async def test_the_grammar_is_that_of_the_environment_that_was_chosen() -> None:
+    class Old(SimulatedRuntime):
+        async def parse(self, source: str, environment: str) -> SyntaxFault | None:
+            return SyntaxFault(f"{environment}: {source}")
+
+    old = replace(LARGE_ONE, python_version="3.8.1")
+    screener = Screener(Old(environments=(old, SMALL)))
+    _, screening = await screener.screen(Sample("s", ScriptTask("import numpy"), Limits()))
+    assert screening.syntax_fault == SyntaxFault("large: import numpy")
+    _, screening = await screener.screen(Sample("s", ScriptTask("import os"), Limits()))
+    assert screening.syntax_fault is None
