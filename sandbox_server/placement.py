@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from sandbox_server.errors import MissingPackagesError, UnknownEnvironmentError
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from sandbox_server.packages import PackageRequirement
 
 _SHOWN_CHARACTERS = 100
-_SHOWN_PACKAGES = 10  # a status travels in headers, of which clients take 8 KiB
+# A status travels in headers, of which clients take 8 KiB, and names what is missing five times.
+_MISSING_CHARACTERS = 1_000
 
 
 def by_request(
@@ -103,8 +105,8 @@ def _missing(
     words: str, missing: Sequence[PackageRequirement], nearest: Environment, advice: str = ""
 ) -> MissingPackagesError:
     names = [requirement.words for requirement in missing]
-    shown, left_out = names[:_SHOWN_PACKAGES], len(names) - _SHOWN_PACKAGES
-    more = f" and {left_out} more" if left_out > 0 else ""
+    shown = [name for name, end in zip(names, accumulate(map(len, names)), strict=True) if end <= _MISSING_CHARACTERS]
+    more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
     if not advice:
         command = f"cupel-sandbox images build --from {nearest.name} --packages {shlex.quote(','.join(shown))}"
         advice = f"build one that has them: `{command}`, or install them for the interpreter of a local one"

@@ -99,8 +99,8 @@ class SandboxServiceServicer:
         isolation that was asked for, and never gives a weaker one instead.
         - FAILED_PRECONDITION (MISSING_PACKAGES): no environment has all packages
         that the sample declares. metadata names the environment "nearest" to
-        having them, and the first ten that are "missing" there, with spaces
-        between; the message tells what to do.
+        having them, and what is "missing" there, with spaces between and cut
+        after a thousand characters; the message tells what to do.
         - RESOURCE_EXHAUSTED (NO_CREDIT): all places are taken; try again later or
         elsewhere.
         - UNAVAILABLE (DRAINING, WORKERS_LOST): try elsewhere.
