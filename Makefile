@@ -9,7 +9,7 @@ PROTO_BASE ?= $(shell main=$$(git rev-parse -q --verify origin/main || git rev-p
   if [ "$$main" = "$$(git rev-parse HEAD)" ]; then echo HEAD~1; else echo origin/main; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check proto proto-check proto-breaking format lint types imports bench clean
+.PHONY: help setup demo test check proto proto-check proto-breaking format lint types imports bench images images-lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -65,6 +65,22 @@ proto-breaking: setup
 
 bench: setup  ## Measure: samples per second beside HumanEval's own evaluator, cost of a cell, memory
 	@$(BIN)/python -m tests.performance
+
+images: setup  ## Build the images of all environments (IMAGES_NETWORK=host where builds need this machine's network)
+	@$(BIN)/cupel-sandbox images build $(IMAGES)
+
+# Kept pins stay as they are; `make images-lock UPGRADE=--upgrade` takes what is newest. For the oldest Python that an
+# image may have: Debian 12's. bigcodebench's list is whole and contradicts itself, as its own comment says.
+images-lock:  ## Pin the packages of all images, with hashes
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; set -e; \
+	$(PYTHON) -m venv "$$folder"; "$$folder/bin/pip" install --quiet --disable-pip-version-check uv; \
+	for from in deploy/images/*/requirements*.in; do \
+	  case $$from in */bigcodebench/*) deps=--no-deps ;; *) deps= ;; esac; \
+	  echo "$${from%.in}.lock"; \
+	  "$$folder/bin/uv" pip compile --quiet --no-config --default-index https://pypi.org/simple $$deps $(UPGRADE) \
+	    --generate-hashes --no-annotate --no-header --python-version 3.11.2 --python-platform x86_64-manylinux_2_28 \
+	    "$$from" --output-file "$${from%.in}.lock" > /dev/null; \
+	done
 
 clean:  ## Remove what the other commands made
 	rm -rf $(VENV) results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
