@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -80,6 +81,17 @@ class PackageRequirement:
 def missing_of(requirements: Iterable[PackageRequirement], environment: Environment) -> tuple[PackageRequirement, ...]:
     """Returns the requirements that an environment does not meet."""
     return tuple(requirement for requirement in requirements if not requirement.is_met_by(environment))
+
+
+def build_command(environment: str, packages: str) -> str:
+    """Returns the command that makes an environment out of another one by adding packages.
+
+    Args:
+        environment: The one to start from.
+        packages: Requirements with commas between.
+    """
+    # Quoted where it must be: `>` and `<` of a version mean files to a shell, and not all of this is our own words.
+    return f"cupel-sandbox images build --from {environment} --packages {shlex.quote(packages)} --name my-{environment}"
 
 
 def normalized(name: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from sandbox_server.errors import MissingPackagesError, UnknownEnvironmentError
-from sandbox_server.packages import STANDARD_LIBRARY, missing_of
+from sandbox_server.packages import STANDARD_LIBRARY, build_command, missing_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -108,7 +107,7 @@ def _missing(
     shown = [name for name, end in zip(names, accumulate(map(len, names)), strict=True) if end <= _MISSING_CHARACTERS]
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
     if not advice:
-        command = f"cupel-sandbox images build --from {nearest.name} --packages {shlex.quote(','.join(shown))}"
+        command = build_command(nearest.name, ",".join(shown))
         advice = f"build one that has them: `{command}`, or install them for the interpreter of a local one"
     return MissingPackagesError(
         f"{words} {', '.join(shown)}{more}; {advice}",

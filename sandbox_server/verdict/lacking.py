@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sandbox_server.packages import STANDARD_LIBRARY, provider_of
+from sandbox_server.packages import STANDARD_LIBRARY, build_command, provider_of
 
 if TYPE_CHECKING:
     from sandbox_server.model import Environment
@@ -26,8 +26,8 @@ def lacking(explanation: str, environment: Environment) -> str:
     lacks = f"The environment {environment.name!r} lacks {module!r}."
     if module.partition(".")[0] in STANDARD_LIBRARY:
         return lacks
-    build = f"cupel-sandbox images build --from {environment.name} --packages"
     package = provider_of(module)
+    build = build_command(environment.name, package or "PACKAGE")
     if package:
-        return f"{lacks} One that has it: `{build} {package}`, or install that for the interpreter of a local one."
-    return f"{lacks} One that has it: `{build} PACKAGE`, with the package that provides it."
+        return f"{lacks} One that has it: `{build}`, or install that for the interpreter of a local one."
+    return f"{lacks} One that has it: `{build}`, with the package that provides it."

@@ -115,7 +115,10 @@ async def test_a_module_that_is_nowhere_is_missing_in_the_default(stub: Any) -> 
     outcome = await judge(stub, "import cv2")
     assert (outcome.verdict, outcome.environment) == (pb.VERDICT_IMPORT_MISSING, "full")
     assert "The environment 'full' lacks 'cv2'." in outcome.explanation
-    assert "`cupel-sandbox images build --from full --packages opencv-python-headless`" in outcome.explanation
+    assert (
+        "`cupel-sandbox images build --from full --packages opencv-python-headless --name my-full`"
+        in outcome.explanation
+    )
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -104,7 +104,10 @@ def test_what_no_environment_has_is_refused_with_the_nearest_and_what_to_do() ->
     assert (error.code, error.reason) == ("FAILED_PRECONDITION", "MISSING_PACKAGES")
     assert error.metadata == {"field": "packages", "missing": "pyyaml nltk>=3.8,<4", "nearest": "scientific"}
     assert "'scientific' is nearest and lacks pyyaml, nltk>=3.8,<4; " in error.message
-    assert "`cupel-sandbox images build --from scientific --packages 'pyyaml,nltk>=3.8,<4'`" in error.message
+    assert (
+        "`cupel-sandbox images build --from scientific --packages 'pyyaml,nltk>=3.8,<4' --name my-scientific`"
+        in error.message
+    )
 
 
 def test_a_named_environment_must_have_what_is_declared() -> None:
@@ -112,7 +115,9 @@ def test_a_named_environment_must_have_what_is_declared() -> None:
     with pytest.raises(MissingPackagesError, match=r"'web' lacks numpy; .* or name 'scientific', which") as caught:
         by_request("web", (need("numpy"),), ALL, "python")
     assert caught.value.metadata["nearest"] == "web"
-    with pytest.raises(MissingPackagesError, match=r"'web' lacks nltk; build one .* --from web --packages nltk`"):
+    with pytest.raises(
+        MissingPackagesError, match=r"'web' lacks nltk; build one .* --from web --packages nltk --name my-web`"
+    ):
         by_request("web", (need("nltk"),), ALL, "python")
 
 
@@ -127,8 +132,8 @@ def test_a_long_list_of_what_is_missing_is_cut() -> None:
 def test_no_version_escapes_from_the_command(versions: str) -> None:
     with pytest.raises(MissingPackagesError) as caught:
         by_request("", (need(package="nowhere", versions=f"==={versions}"),), ALL, "python")
-    command = caught.value.message.split("`", 1)[1].rsplit("`", 1)[0]
-    assert shlex.split(command)[-1] == f"nowhere==={versions}"
+    command = caught.value.message.rpartition("`cupel-sandbox ")[2].rpartition("`, or install")[0]
+    assert shlex.split(command)[-3] == f"nowhere==={versions}"
 
 
 @pytest.mark.parametrize(

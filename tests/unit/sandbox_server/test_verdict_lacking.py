@@ -31,15 +31,15 @@ def test_says_which_environment_lacks_which_module_and_how_to_get_one() -> None:
     assert judgement.verdict is Verdict.IMPORT_MISSING
     assert judgement.explanation == (
         "Ended by an error: ModuleNotFoundError: No module named 'cv2'. The environment 'scientific' lacks 'cv2'. "
-        "One that has it: `cupel-sandbox images build --from scientific --packages opencv-python-headless`, "
-        "or install that for the interpreter of a local one."
+        "One that has it: `cupel-sandbox images build --from scientific --packages opencv-python-headless "
+        "--name my-scientific`, or install that for the interpreter of a local one."
     )
     assert judgement.strict_reasons == ("Ended by an error: ModuleNotFoundError: No module named 'cv2'",)
 
 
 def test_a_sample_cannot_have_a_package_recommended() -> None:
     explanation = missing("No module named 'evil_twin'").explanation
-    assert "--packages PACKAGE`" in explanation
+    assert "--packages PACKAGE --name" in explanation
     assert "evil-twin" not in explanation
     assert "--packages evil_twin" not in explanation
 
@@ -52,7 +52,7 @@ def test_a_test_that_misses_a_module_says_so_too() -> None:
     judgement = judge(task, Limits(), SCREENING, facts, SCIENTIFIC)
     assert judgement.verdict is Verdict.IMPORT_MISSING
     assert (
-        "lacks 'sklearn'. One that has it: `cupel-sandbox images build --from scientific --packages scikit-learn`"
+        "lacks 'sklearn'. One that has it: `cupel-sandbox images build --from scientific --packages scikit-learn --name"
         in (judgement.explanation)
     )
 
