@@ -39,12 +39,16 @@ class Activity:
 
         Args:
             now: The monotonic clock, in seconds.
-            pids: The processes of the cell; none where they cannot be seen, and then nothing is said.
+            pids: The processes of the cell, the sample's own in front; none where they cannot be seen, and then
+                nothing is said.
             cpu_s: What they have used so far, in seconds, with what ended threads and children used.
         """
         if now - self._since < INTERVAL_S - _EARLY_S or not pids:
             return False
-        return self.take(now, cpu_s, tree.threads(pids))
+        threads = tree.threads(pids)
+        first = threads.get(pids[0])
+        # One that has ended is told of as soon as the zygote gets a CPU to reap it: until then it does not sleep.
+        return first is not None and first.state != "Z" and self.take(now, cpu_s, threads)
 
     def take(self, now: float, cpu_s: float, threads: Dict[int, Thread]) -> bool:
         """Compares a reading with the one before; returns whether `asleep` has changed.
@@ -62,7 +66,7 @@ class Activity:
         # process ends that nobody waited for.
         demand_s = max(cpu_s - self._cpu_s, ran_s) + waited_s
         # How long a thread has waited is counted only when it gets a CPU at last, so one that still waits is looked at.
-        is_runnable = any(thread.is_runnable for thread in threads.values())
+        is_runnable = any(thread.state == "R" for thread in threads.values())
         asleep = not is_runnable and demand_s < _ASLEEP_BELOW * (now - self._since)
         changed = asleep != self.asleep
         self.asleep, self._since, self._cpu_s, self._threads = asleep, now, cpu_s, threads

@@ -25,11 +25,11 @@ class Thread(NamedTuple):
     ran_s: float
     waited_s: float
     """Runnable, but without a CPU."""
-    is_runnable: bool
-    """Whether it runs, or waits for a CPU, at this moment."""
+    state: str
+    """At this moment, by proc's letters: "R" when it runs or waits for a CPU, "Z" when it has ended."""
 
 
-NEW_THREAD = Thread(0.0, 0.0, False)
+NEW_THREAD = Thread(0.0, 0.0, "")
 
 
 def _read(path: str) -> str:
@@ -114,7 +114,7 @@ def _kibibytes(status: str, name: str) -> int:
 def threads(pids: Iterable[int]) -> Dict[int, Thread]:
     """Returns every thread of processes by its id.
 
-    Where the kernel keeps no /proc/PID/schedstat, times are 0 and what remains is whether it is runnable.
+    Where the kernel keeps no /proc/PID/schedstat, times are 0 and what remains is the state.
     """
     found: Dict[int, Thread] = {}
     for pid in pids:
@@ -126,7 +126,7 @@ def threads(pids: Iterable[int]) -> Dict[int, Thread]:
             text = _read("/proc/%d/task/%s/stat" % (pid, name))
             times = _read("/proc/%d/task/%s/schedstat" % (pid, name)).split()
             ran_s, waited_s = (int(times[0]) / 1e9, int(times[1]) / 1e9) if len(times) > 1 else (0.0, 0.0)
-            found[int(name)] = Thread(ran_s, waited_s, text[text.rfind(")") + 2 :][:1] == "R")
+            found[int(name)] = Thread(ran_s, waited_s, text[text.rfind(")") + 2 :][:1])
     return found
 
 

@@ -1,11 +1,12 @@
 import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_server.slots import Slots
+from sandbox_server.slots import Slot, Slots
 
 
 async def settle() -> None:
@@ -104,3 +105,107 @@ async def test_a_slot_handed_to_a_waiter_that_is_cancelled_goes_on() -> None:
 def test_needs_a_slot() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Slots(0)
+
+
+def test_needs_as_many_cells_as_slots() -> None:
+    with pytest.raises(ValueError, match="3 slots need as many cells, not 2"):
+        Slots(3, 2)
+
+
+async def test_a_slot_whose_cell_sleeps_is_the_next_ones() -> None:
+    slots = Slots(1, 2)
+    async with slots.one("a") as sleeper:
+        waiting = asyncio.create_task(placed(slots, "b"))
+        await settle()
+        assert not waiting.done()
+        sleeper.park()
+        sleeper.park()
+        assert (slots.awake, slots.parked, slots.waiting) == (1, 1, 0)
+        done = await waiting
+        assert (slots.awake, slots.parked) == (1, 1)
+        # It wakes up beside the other: both go on, and nobody else does until one is through.
+        sleeper.unpark()
+        sleeper.unpark()
+        assert (slots.awake, slots.parked, slots.free) == (2, 0, 0)
+        late = asyncio.create_task(placed(slots, "c"))
+        await settle()
+        assert not late.done()
+        await done()
+        await settle()
+        assert not late.done()
+    await (await late)()
+    assert (slots.awake, slots.parked, slots.free) == (0, 0, 1)
+
+
+async def placed(slots: Slots, stream: str) -> Callable[[], Coroutine[None, None, None]]:
+    """Waits for a slot and returns what gives it back."""
+    holding = contextlib.AsyncExitStack()
+    await holding.enter_async_context(slots.one(stream))
+    return holding.aclose
+
+
+async def test_a_cell_that_ends_in_its_sleep_leaves_nothing() -> None:
+    slots = Slots(1, 2)
+    async with slots.one("a") as slot:
+        slot.park()
+        assert slots.free == 1
+    assert (slots.awake, slots.parked, slots.free) == (0, 0, 1)
+
+
+async def test_sleeping_cells_are_not_without_bound() -> None:
+    slots = Slots(1, 3)
+    async with contextlib.AsyncExitStack() as held:
+        for number in range(3):
+            (await held.enter_async_context(slots.one(number))).park()
+        late = asyncio.create_task(placed(slots, "late"))
+        await settle()
+        assert (slots.free, slots.waiting, slots.parked) == (0, 1, 3)
+    await (await late)()
+
+
+_STEPS = st.lists(st.tuples(st.sampled_from(["arrive", "park", "unpark", "end", "cancel"]), st.integers(0, 7)))
+
+
+@given(st.integers(1, 3), st.integers(0, 3), _STEPS)
+def test_awake_cells_are_never_placed_beyond_the_slots_nor_any_beyond_the_cells(
+    count: int, more: int, steps: list[tuple[str, int]]
+) -> None:
+    async def scenario() -> None:
+        slots = Slots(count, count + more)
+        held: list[Slot] = []
+        ends: dict[Slot, asyncio.Event] = {}
+        tasks: list[asyncio.Task[None]] = []
+
+        async def live(stream: int) -> None:
+            async with slots.one(stream, stream % 2) as slot:
+                # Itself among them.
+                assert sum(not other.parked for other in held) < count
+                assert len(held) < count + more
+                held.append(slot)
+                ends[slot] = asyncio.Event()
+                try:
+                    await ends[slot].wait()
+                finally:
+                    held.remove(slot)
+
+        for step, number in steps:
+            if step == "arrive":
+                tasks.append(asyncio.create_task(live(number)))
+            elif step == "cancel" and tasks:
+                tasks[number % len(tasks)].cancel()
+            elif held:
+                slot = held[number % len(held)]
+                {"park": slot.park, "unpark": slot.unpark, "end": ends[slot].set}.get(step, slot.park)()
+            await settle()
+            assert slots.parked == sum(slot.parked for slot in held)
+            assert slots.awake == len(held) - slots.parked
+            # Whoever waits does so for want of room.
+            assert not (slots.free and slots.waiting)
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert result is None or isinstance(result, asyncio.CancelledError), result
+        assert (slots.awake, slots.parked, slots.waiting, slots.free) == (0, 0, 0, count)
+        assert slots._queues == {}
+
+    asyncio.run(scenario())

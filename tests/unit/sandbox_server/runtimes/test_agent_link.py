@@ -133,6 +133,13 @@ async def test_everybody_who_waits_learns_of_the_end(pair: Pair) -> None:
         {"op": "facts", "cell": 99},
         {"op": "parsed", "cell": 1},
         {"op": "facts", "cell": 1, "cancelled": "yes"},
+        {"op": "activity"},
+        {"op": "activity", "cell": 1},
+        {"op": "activity", "cell": 1, "asleep": 1},
+        {"op": "activity", "cell": 1, "asleep": "true"},
+        {"op": "activity", "cell": 99, "asleep": True},
+        {"op": "activity", "cell": [1], "asleep": True},
+        {"op": "activity", "cell": 1, "asleep": False},
         READY,
     ],
 )
@@ -153,6 +160,51 @@ async def test_facts_that_come_twice_break_the_link(pair: Pair) -> None:
     assert (await run).cancelled
     while not pair.lost:  # noqa: ASYNC110 -- a test waits for what it can only look at
         await asyncio.sleep(0)
+
+
+async def test_activity_is_passed_to_whoever_runs_the_sample(pair: Pair) -> None:
+    told: dict[str, list[bool]] = {"a": [], "b": []}
+    runs = [asyncio.create_task(pair.link.run(sample(), "none", each.append)) for each in told.values()]
+    unwatched = asyncio.create_task(pair.link.run(sample(), "none"))
+    first, second, third = [(await pair.agent.hear())["cell"] for _ in range(3)]
+    for cell, asleep in ((first, True), (second, True), (third, True), (first, False), (first, True)):
+        pair.agent.say(op="activity", cell=cell, asleep=asleep)
+    for cell in (first, second, third):
+        pair.agent.say(op="facts", cell=cell, cancelled=False, sandbox_fault={"reason": "R", "message": ""})
+    await asyncio.gather(*runs, unwatched)
+    assert told == {"a": [True, False, True], "b": [True]}
+
+
+async def test_activity_while_a_cell_is_killed_is_no_breach(pair: Pair) -> None:
+    told: list[bool] = []
+    run = asyncio.create_task(pair.link.run(sample(), "none", told.append))
+    cell = (await pair.agent.hear())["cell"]
+    run.cancel()
+    assert (await pair.agent.hear())["op"] == "cancel"
+    pair.agent.say(op="activity", cell=cell, asleep=True)
+    pair.agent.say(op="facts", cell=cell, cancelled=True)
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (told, pair.lost) == ([True], [])
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+async def test_activity_that_is_no_change_breaks_the_link(pair: Pair, repeats: int) -> None:
+    run = asyncio.create_task(pair.link.run(sample(), "none"))
+    cell = (await pair.agent.hear())["cell"]
+    for asleep in (True, False)[:repeats]:
+        pair.agent.say(op="activity", cell=cell, asleep=asleep)
+    pair.agent.say(op="activity", cell=cell, asleep=repeats == 1)
+    with pytest.raises(WorkerLostError, match="no change"):
+        await run
+
+
+async def test_what_is_only_parsed_has_no_activity(pair: Pair) -> None:
+    parse = asyncio.create_task(pair.link.parse("x"))
+    cell = (await pair.agent.hear())["cell"]
+    pair.agent.say(op="activity", cell=cell, asleep=True)
+    with pytest.raises(WorkerLostError, match="does not wait for it"):
+        await parse
 
 
 async def test_an_anomaly_is_passed_on_as_harmless_text(pair: Pair) -> None:
