@@ -36,31 +36,39 @@ def by_request(
     """
     if name:
         return _named(name, packages, environments)
-    if packages:
-        return _with_packages(packages, environments, default)
-    return environments[0] if len(environments) == 1 else None
+    fit = environments if not packages else _with_packages(packages, environments, default)
+    return fit[0] if len(fit) == 1 else None
 
 
-def by_imports(imports: Collection[str] | None, environments: Sequence[Environment], default: str) -> Environment:
-    """Returns the environment that suits what a sample imports.
+def by_imports(
+    imports: Collection[str] | None,
+    packages: Collection[PackageRequirement],
+    environments: Sequence[Environment],
+    default: str,
+) -> Environment:
+    """Returns the environment that suits what a sample imports, among those that have what it declares.
 
-    The smallest that has all of it; if none has, of those that have most the default, else the smallest: there the
+    The smallest that has all imports; if none has, of those that have most the default, else the smallest: there the
     sample will meet the module that is missing.
 
     Args:
         imports: Top-level names; None where they are not known, which is a case for the default.
+        packages: What the sample declares to need.
         environments: Those that there are: one at least.
         default: The name of the one that is first among equals.
     """
+    # None has them any more where workers were replaced since the request was read.
+    fit = [one for one in environments if not missing_of(packages, one)] or environments
     if imports is None:
-        return next((one for one in environments if one.name == default), environments[0])
+        return min(fit, key=lambda one: _rank(one, default, default_first=True))
     needed = frozenset(imports) - STANDARD_LIBRARY
-    lacking = [(len(needed - one.modules), one) for one in environments]
+    lacking = [(len(needed - one.modules), one) for one in fit]
     fewest = min(count for count, _ in lacking)
-    return min((one for count, one in lacking if count == fewest), key=lambda one: _rank(one, default, fewest > 0))
+    suited = [one for count, one in lacking if count == fewest]
+    return min(suited, key=lambda one: _rank(one, default, default_first=fewest > 0))
 
 
-def _rank(environment: Environment, default: str, default_first: bool) -> tuple[int, int, str]:  # noqa: FBT001 -- private
+def _rank(environment: Environment, default: str, *, default_first: bool) -> tuple[int, int, str]:
     other, size = int(environment.name != default), len(environment.packages)
     return (other, size, environment.name) if default_first else (size, other, environment.name)
 
@@ -87,11 +95,11 @@ def _named(name: str, packages: Collection[PackageRequirement], environments: Se
 
 def _with_packages(
     packages: Collection[PackageRequirement], environments: Sequence[Environment], default: str
-) -> Environment:
+) -> Sequence[Environment]:
+    fit = [one for one in environments if not missing_of(packages, one)]
+    if fit or not environments:  # without any, the runtime has the words for it
+        return fit
     ranked = sorted(environments, key=lambda one: _rank(one, default, default_first=False))
-    found = next((one for one in ranked if not missing_of(packages, one)), None)
-    if found is not None:
-        return found
     nearest = min(ranked, key=lambda one: len(missing_of(packages, one)))
     raise _missing(
         f"no environment of this server has all declared packages; {nearest.name!r} is nearest and lacks",

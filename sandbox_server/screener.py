@@ -84,7 +84,7 @@ class Screener:
             screening = await self._screen_apart(sample, look)
         environments, _ = self._runtime.describe()
         if not sample.environment and environments:
-            placed = by_imports(screening.imports, environments, self._environment)
+            placed = by_imports(screening.imports, sample.packages, environments, self._environment)
             sample = replace(sample, environment=placed.name)
         versions = [known.python_version for known in environments if known.name == sample.environment]
         if all(_has_servers_grammar(version) for version in versions):

@@ -46,24 +46,24 @@ def need(module: str = "", package: str = "", versions: str = "") -> PackageRequ
 )
 def test_the_smallest_environment_that_has_all_imports_is_chosen(imports: tuple[str, ...], chosen: str) -> None:
     for default in ("python", "everything", "gone"):
-        assert by_imports(imports, ALL, default).name == chosen
+        assert by_imports(imports, (), ALL, default).name == chosen
 
 
 def test_among_equals_the_default_is_first() -> None:
     twins = (environment("a", {"x": "1"}, "x"), environment("b", {"x": "1"}, "x"))
-    assert by_imports(("x",), twins, "b").name == "b"
-    assert by_imports(("x",), twins, "gone").name == "a"
+    assert by_imports(("x",), (), twins, "b").name == "b"
+    assert by_imports(("x",), (), twins, "gone").name == "a"
 
 
 def test_if_none_has_all_imports_the_one_with_most_is_chosen() -> None:
-    assert by_imports(("numpy", "nowhere"), (WEB, SCIENTIFIC, PYTHON), "web") is SCIENTIFIC
-    assert by_imports(("nowhere",), ALL, "web") is WEB
-    assert by_imports(("nowhere",), ALL, "gone") is PYTHON
+    assert by_imports(("numpy", "nowhere"), (), (WEB, SCIENTIFIC, PYTHON), "web") is SCIENTIFIC
+    assert by_imports(("nowhere",), (), ALL, "web") is WEB
+    assert by_imports(("nowhere",), (), ALL, "gone") is PYTHON
 
 
 def test_unknown_imports_are_a_case_for_the_default() -> None:
-    assert by_imports(None, ALL, "web") is WEB
-    assert by_imports(None, ALL, "gone") is EVERYTHING
+    assert by_imports(None, (), ALL, "web") is WEB
+    assert by_imports(None, (), ALL, "gone") is PYTHON
 
 
 NAMES = st.sampled_from(["numpy", "requests", "flask", "sklearn", "os", "nowhere", "pip"])
@@ -73,8 +73,8 @@ NAMES = st.sampled_from(["numpy", "requests", "flask", "sklearn", "os", "nowhere
 def test_the_choice_hangs_on_no_order_and_nobody_lacks_less(
     imports: frozenset[str], environments: list[Environment], default: str
 ) -> None:
-    chosen = by_imports(imports, environments, default)
-    assert chosen is by_imports(imports, ALL, default)
+    chosen = by_imports(imports, (), environments, default)
+    assert chosen is by_imports(imports, (), ALL, default)
     lacked = {one.name: len(imports - one.modules - {"os"}) for one in ALL}
     assert lacked[chosen.name] == min(lacked.values())
 
@@ -91,9 +91,25 @@ def test_a_named_environment_is_taken_or_unknown() -> None:
 
 
 def test_declared_packages_decide_before_imports() -> None:
-    assert by_request("", (need("numpy"),), ALL, "python") is SCIENTIFIC
     assert by_request("", (need("numpy", versions=">=2"),), ALL, "python") is EVERYTHING
-    assert by_request("", (need("json"),), ALL, "python") is PYTHON
+    assert by_request("", (need("flask"),), ALL, "python") is WEB
+
+
+def test_where_several_have_what_is_declared_imports_decide_among_them() -> None:
+    numpy = (need("numpy"),)
+    assert by_request("", numpy, ALL, "python") is None
+    assert by_imports((), numpy, ALL, "python") is SCIENTIFIC
+    assert by_imports(("requests",), numpy, ALL, "python") is EVERYTHING
+    assert by_imports(("flask",), numpy, ALL, "everything") is EVERYTHING
+    assert by_imports(None, numpy, ALL, "python") is SCIENTIFIC
+
+
+def test_a_server_without_environments_refuses_no_packages() -> None:
+    assert by_request("", (need("numpy"),), (), "python") is None
+
+
+def test_workers_that_were_replaced_meanwhile_leave_no_sample_without_an_environment() -> None:
+    assert by_imports(("flask",), (need("gone"),), ALL, "python") is WEB
 
 
 def test_what_no_environment_has_is_refused_with_the_nearest_and_what_to_do() -> None:

@@ -906,11 +906,11 @@ class Sample(_message.Message):
     answer.
     """
     environment: _builtins.str
-    """The environment to run in. Empty leaves the choice to the server: by the
-    packages that the sample declares; without any, by what its sources import.
-    The server takes the smallest environment that has all of it. If none has
-    all that is imported it takes the one that has most, so that the sample
-    fails there with VERDICT_IMPORT_MISSING. The outcome names what was chosen.
+    """The environment to run in. Empty leaves the choice to the server: among the
+    environments that have the packages that the sample declares, it takes the
+    smallest that has all modules that the sample's sources import. If none has
+    all of these it takes the one that has most, so that the sample fails there
+    with VERDICT_IMPORT_MISSING. The outcome names what was chosen.
     """
     seed: _builtins.int
     """Seeds the random number generators of the cell. Absent means 0."""
