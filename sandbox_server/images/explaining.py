@@ -31,7 +31,7 @@ def explain(message: str, lines: Sequence[str]) -> str:
     """
     plain = [_CONTROL.sub("", line).strip()[:_MAXIMUM_LINE] for line in lines]
     marked = [line for line in plain if _MARKED.search(line)]
-    told = marked[-_MAXIMUM_LINES:] or [line for line in plain if not _ENGINE.match(line)][-_MAXIMUM_LINES:]
+    told = marked[-_MAXIMUM_LINES:] or [line for line in plain if line and not _ENGINE.match(line)][-_MAXIMUM_LINES:]
     # Without an own line: the instruction that failed, which is long, and says nothing that pip did not.
     if not told:
         told = [_CONTROL.sub("", message)[:_MAXIMUM_LINE]]

@@ -51,7 +51,7 @@ def folder() -> Path:
     for path in _FOLDERS:
         if path.is_dir():
             return path
-    raise RecipeError(f"there are no recipes: neither {_FOLDERS[0]} nor {_FOLDERS[1]} is there")
+    raise RecipeError(f"there are no recipes: none of {', '.join(map(str, _FOLDERS))} is there")
 
 
 def names() -> tuple[str, ...]:

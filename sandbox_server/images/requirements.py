@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # A comma ends a requirement only where a name can follow: those of "x>=1,<2" and "x[a,b]" do not.
-_BETWEEN = re.compile(r",(?![^\[]*\])(?=\s*[A-Za-z0-9])")
+_BETWEEN = re.compile(r",(?![^\[]*\])(?=\s*(?:[A-Za-z0-9,]|$))")
 _PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 
 
