@@ -39,8 +39,8 @@ class Profiles:
 
     Args:
         modules: The modules of each profile of the environment.
-        heavy: Modules that cost every cell of their zygote dearly: a profile with one of them is for samples that
-            import it.
+        heavy: Modules that cost every cell of their zygote dearly: a profile that has some is only for samples that
+            import one of them.
     """
 
     def __init__(self, modules: Mapping[str, Sequence[str]], heavy: Collection[str] = HEAVY_MODULES) -> None:
@@ -58,7 +58,7 @@ class Profiles:
         best, most = NO_PROFILE, 0
         for name, have, heavy in self._profiles:
             covered = len(have & imports)
-            if covered > most and heavy <= imports and name in available:
+            if covered > most and (not heavy or heavy & imports) and name in available:
                 best, most = name, covered
         return best
 

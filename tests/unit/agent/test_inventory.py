@@ -1,6 +1,9 @@
 import importlib.machinery
+import importlib.util
 import os
+import re
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,14 @@ def test_the_digest_tells_packages_and_versions_apart(site: Path) -> None:
     assert len(set(digests)) == 3
     assert inventory.take()["digest"] == digests[-1]
     assert all(digest.startswith("sha256:") for digest in digests)
+
+
+def test_what_is_listed_is_what_python_itself_finds() -> None:
+    found = inventory.take()
+    assert found["packages"] == {
+        re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower(): one.version for one in metadata.distributions()
+    }
+    assert [name for name in found["modules"] if importlib.util.find_spec(name) is None] == []
 
 
 def test_this_interpreter_has_what_its_tests_need() -> None:

@@ -78,6 +78,7 @@ def test_what_is_heavy_is_the_environments_to_say() -> None:
     profiles = Profiles({"all": ("numpy", "slow"), "some": ("numpy",)}, heavy=("slow",))
     assert profiles.choose(ScriptTask("import numpy"), ("all",)) == "none"
     assert profiles.choose(ScriptTask("import numpy, slow"), ("all", "some")) == "all"
+    assert profiles.choose(ScriptTask("import slow"), ("all", "some")) == "all"
 
 
 def test_looks_for_names_in_the_text() -> None:
