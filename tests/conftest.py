@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine import LEFT_OUT, leave_out_without_engine
+
 # The harness's tests fork this process, in which other tests have used gRPC: its fork handlers would abort the child,
 # which never uses it. Read when grpc is first imported, which is later than this.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+# What `auto` comes to depends on the machine; tests of containers ask for them.
+os.environ["CUPEL_SANDBOX_RUNTIME"] = os.environ["CUPEL_RUNTIME"] = "local"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -57,6 +61,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("walls")
     if marker is not None:
         leave_out_without(marker.args)
+    marker = item.get_closest_marker("docker")
+    if marker is not None:
+        leave_out_without_engine(*marker.args)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -68,3 +75,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if left_out:
         terminalreporter.section("left out for missing walls")
         terminalreporter.line(f"{len(left_out)} tests: {left_out[0].longrepr[2]}")
+    no_engine = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and LEFT_OUT in report.longrepr[2]
+    ]
+    if no_engine:
+        terminalreporter.section("left out for want of Docker")
+        terminalreporter.line(f"{len(no_engine)} tests: {no_engine[0].longrepr[2]}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,6 +17,7 @@ from sandbox_server.runtimes.simulated import SimulatedRuntime
 if TYPE_CHECKING:
     from sandbox_server.config import Settings
     from sandbox_server.runtimes.base import Runtime
+    from sandbox_server.runtimes.docker.runtime import DockerRuntime
 
 _SOCKET = "/var/run/docker.sock"
 
@@ -55,7 +56,7 @@ def local_options(settings: Settings) -> LocalOptions:
     )
 
 
-async def _docker_if_fit(settings: Settings) -> Runtime | None:
+async def _docker_if_fit(settings: Settings) -> DockerRuntime | None:
     if "python" in settings.model_fields_set:
         return None
     if not os.path.exists(_SOCKET) and "DOCKER_HOST" not in os.environ:  # noqa: ASYNC240, PTH110 -- one look, no waiting
@@ -70,11 +71,11 @@ async def _docker_if_fit(settings: Settings) -> Runtime | None:
     return runtime
 
 
-def _docker(settings: Settings) -> Any:
+def _docker(settings: Settings) -> DockerRuntime:
     # The SDK takes a quarter of a second to import, which a server without Docker need not wait for.
     module = importlib.import_module("sandbox_server.runtimes.docker.runtime")
     agent_digest = importlib.import_module("sandbox_server.images.digest").agent_digest
-    return module.DockerRuntime(
+    runtime: DockerRuntime = module.DockerRuntime(
         module.DockerOptions(
             agent_digest=agent_digest(),
             environments=settings.docker_environments,
@@ -92,3 +93,4 @@ def _docker(settings: Settings) -> Any:
             warm=settings.warm_containers,
         )
     )
+    return runtime

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest_asyncio
 from sandbox_server.model import Limits, Sample, ScriptTask
 from tests.conftest import leave_out_without
 from tests.contract.ways import WAYS, Way
+from tests.engine import leave_out_without_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -41,9 +43,14 @@ class Bench:
 
     async def run(self, task: Task, seed: int = 0, env: dict[str, str] | None = None, **limits: Any) -> Facts:
         """Runs a task under small limits; a fault of the runtime is never what a test asks for."""
-        facts = await self.runtime.run(sample(task, seed, env, **limits))
+        facts = await self.runtime.run(self.sample(task, seed, env, **limits))
         assert facts.sandbox_fault is None, facts.sandbox_fault
         return facts
+
+    def sample(self, task: Task, seed: int = 0, env: dict[str, str] | None = None, **limits: Any) -> Sample:
+        """Returns a sample for this runtime, under small limits."""
+        asked = replace(sample(task, seed, env, **limits), environment=self.way.environment)
+        return replace(asked, isolation=self.way.isolation)
 
     async def script(self, source: str, **limits: Any) -> Facts:
         """Runs a program as a script."""
@@ -78,14 +85,21 @@ def open_folder() -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS, ids=[one.name for one in WAYS])
 async def bench(request: pytest.FixtureRequest, open_folder: Path) -> AsyncIterator[Bench]:
     way: Way = request.param
-    if way.unavailable():
-        pytest.skip(way.unavailable())
-    if way.walled:
-        leave_out_without()
+    leave_out_if_unavailable(way)
     runtime = way.build(open_folder)
     await runtime.start()
     yield Bench(runtime, way)
     await runtime.stop()
+
+
+def leave_out_if_unavailable(way: Way) -> None:
+    """Leaves the running test out where a way cannot be gone."""
+    if way.engine:
+        leave_out_without_engine(way.environment)
+    elif way.walled:
+        leave_out_without()
+    if way.unavailable():
+        pytest.skip(way.unavailable())
 
 
 @pytest.fixture

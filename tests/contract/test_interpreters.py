@@ -21,7 +21,7 @@ from sandbox_server.model import (
 )
 from sandbox_server.runtimes.local import LocalRuntime
 from tests.contract.conftest import Bench
-from tests.contract.ways import WAYS, options
+from tests.contract.ways import LOCAL_WAYS, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ async def test_every_kind_on_every_interpreter(version: str) -> None:
         pytest.skip(f"there is no python{version} here")
     runtime = LocalRuntime(options(python=python))
     await runtime.start()
-    bench = Bench(runtime, WAYS[0])
+    bench = Bench(runtime, LOCAL_WAYS[0])
     try:
         (environment,), walls = runtime.describe()
         assert environment.python_version.startswith(f"{version}.")

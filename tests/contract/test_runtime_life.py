@@ -15,9 +15,8 @@ import pytest
 from sandbox_server.errors import WallMissingError, WorkerLostError
 from sandbox_server.model import ScriptTask
 from sandbox_server.runtimes.local import LocalRuntime
-from tests.conftest import leave_out_without
-from tests.contract.conftest import Bench, sample
-from tests.contract.ways import WAYS, Way, agent_copy, options, without_namespaces
+from tests.contract.conftest import Bench, leave_out_if_unavailable
+from tests.contract.ways import LOCAL_WAYS, Way, agent_copy, options, without_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +94,7 @@ async def must_be_gone(bench: Bench, name: str) -> None:
 async def test_cancelling_kills_all_that_the_sample_started(bench: Bench) -> None:
     name = name_of_its_own()
     source = (NAMED % name).format(action=FAMILY)
-    running = asyncio.create_task(bench.runtime.run(sample(ScriptTask(source))))
+    running = asyncio.create_task(bench.runtime.run(bench.sample(ScriptTask(source))))
     await until(lambda: len(named(name)) == 4)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -114,7 +113,7 @@ async def test_what_a_sample_leaves_behind_ends_with_it(bench: Bench) -> None:
 
 async def test_cancelling_before_the_cell_stands_is_no_fault(bench: Bench) -> None:
     for pause in range(20):
-        running = asyncio.create_task(bench.runtime.run(sample(ScriptTask("while True: pass"))))
+        running = asyncio.create_task(bench.runtime.run(bench.sample(ScriptTask("while True: pass"))))
         for _ in range(pause):
             await asyncio.sleep(0)
         running.cancel()
@@ -138,7 +137,7 @@ def of(pids: set[int], folder: str, found: set[str]) -> set[str]:
     return {one for one in found if not one.startswith("/") or groups & set(Path(one).parts) or one == folder}
 
 
-@pytest.mark.parametrize("way", WAYS, ids=[one.name for one in WAYS])
+@pytest.mark.parametrize("way", LOCAL_WAYS, ids=[one.name for one in LOCAL_WAYS])
 @pytest.mark.parametrize("ends", ["stop", "SIGKILL", "SIGTERM"])
 async def test_nothing_is_left_of_a_worker(
     way: Way, ends: str, open_folder: Path, request: pytest.FixtureRequest
@@ -152,7 +151,7 @@ async def test_nothing_is_left_of_a_worker(
     folder = str(Path((await bench.printed("import os; print(os.getcwd())")).strip()).parent)
     source = (NAMED % name).format(action=FAMILY)
     before_mounts = {one for one in leftovers() if not one.startswith("/")}
-    running = [asyncio.create_task(runtime.run(sample(ScriptTask(source)))) for _ in range(2)]
+    running = [asyncio.create_task(runtime.run(bench.sample(ScriptTask(source)))) for _ in range(2)]
     await until(lambda: len(named(name)) == 8)
     (worker,) = runtime.worker_pids
     family = descendants(worker) | {worker}
@@ -179,21 +178,25 @@ async def test_nothing_is_left_of_a_worker(
 
 async def _started(request: pytest.FixtureRequest, folder: Path) -> Bench:
     way = request.node.callspec.params["way"]
-    if way.unavailable():
-        pytest.skip(way.unavailable())
-    if way.walled:
-        leave_out_without()
+    leave_out_if_unavailable(way)
     runtime = way.build(folder)
     await runtime.start()
     return Bench(runtime, way)
 
 
-async def test_a_killed_zygote_costs_its_samples_an_attempt_and_nobody_else(bench: Bench) -> None:
-    runtime = bench.runtime
-    assert isinstance(runtime, LocalRuntime)
+@pytest.fixture
+def local(bench: Bench) -> LocalRuntime:
+    """The runtime, for what is told by its processes."""
+    if not isinstance(bench.runtime, LocalRuntime):
+        pytest.skip("looks for processes that the local runtime alone names")
+    return bench.runtime
+
+
+async def test_a_killed_zygote_costs_its_samples_an_attempt_and_nobody_else(bench: Bench, local: LocalRuntime) -> None:
+    runtime = local
     name = name_of_its_own()
     source = (NAMED % name).format(action="time.sleep(100)")
-    running = asyncio.create_task(runtime.run(sample(ScriptTask(source))))
+    running = asyncio.create_task(runtime.run(bench.sample(ScriptTask(source))))
     await until(lambda: named(name))
     (sample_pid,) = named(name)
     (worker,) = runtime.worker_pids
@@ -220,12 +223,11 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
-async def test_a_killed_agent_is_replaced(bench: Bench) -> None:
-    runtime = bench.runtime
-    assert isinstance(runtime, LocalRuntime)
+async def test_a_killed_agent_is_replaced(bench: Bench, local: LocalRuntime) -> None:
+    runtime = local
     (worker,) = runtime.worker_pids
     family = descendants(worker)
-    running = asyncio.create_task(runtime.run(sample(ScriptTask("import time; time.sleep(100)"))))
+    running = asyncio.create_task(runtime.run(bench.sample(ScriptTask("import time; time.sleep(100)"))))
     await asyncio.sleep(0.2)
     (agent,) = [pid for pid in family if parent(pid) == worker]
     os.kill(agent, signal.SIGKILL)

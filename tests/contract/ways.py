@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sandbox_server
+from sandbox_server.images.digest import agent_digest
+from sandbox_server.model import Isolation
+from sandbox_server.runtimes.agent_link import Hello
+from sandbox_server.runtimes.docker.runtime import DockerOptions, DockerRuntime
 from sandbox_server.runtimes.local import LocalOptions, LocalRuntime
+from sandbox_server.runtimes.pool import PoolPolicy
+from tests.engine import engine_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sandbox_server.runtimes.base import Runtime
 
 _AGENT = Path(sandbox_server.__file__).parent / "agent"
 SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -44,12 +52,18 @@ class Way:
         walled: Whether every wall is to stand; without, only what needs no namespace is asked of it.
         build: Makes the runtime, given a folder that every user may read.
         unavailable: Says why it cannot be built here; empty when it can.
+        environment: What samples name.
+        isolation: What samples ask for.
+        engine: Whether it needs a Docker engine.
     """
 
     name: str
     walled: bool
-    build: Callable[[Path], LocalRuntime]
+    build: Callable[[Path], Runtime]
     unavailable: Callable[[], str] = lambda: ""
+    environment: str = "local"
+    isolation: Isolation = Isolation.CELL
+    engine: bool = False
 
 
 def agent_copy(folder: Path) -> Path:
@@ -105,8 +119,35 @@ def _cannot_become_nobody() -> str:
     return ""
 
 
-WAYS = (
+def docker_options(**fields: Any) -> DockerOptions:
+    """Returns options of a docker runtime of the lean image."""
+    policy = PoolPolicy(hello=Hello(cells=4), restart_pause_s=0.1)
+    return DockerOptions(**{"agent_digest": agent_digest(), "environments": ("python",), "policy": policy, **fields})
+
+
+def _docker(_: Path) -> DockerRuntime:
+    return DockerRuntime(docker_options())
+
+
+def _gvisor(_: Path) -> DockerRuntime:
+    return DockerRuntime(docker_options(oci_runtime="runsc", single_oci_runtime="runsc"))
+
+
+def _no_gvisor() -> str:
+    facts = engine_facts()
+    if isinstance(facts, str) or "runsc" in facts.runtimes:
+        return ""
+    return "the engine has no OCI runtime runsc"
+
+
+LOCAL_WAYS = (
     Way("as-is", True, _as_is),
     Way("ordinary-user", True, _as_nobody, _cannot_become_nobody),
     Way("without-namespaces", False, _weak),
 )
+DOCKER_WAYS = (
+    Way("docker", True, _docker, environment="python", engine=True),
+    Way("docker-single", True, _docker, environment="python", isolation=Isolation.CONTAINER, engine=True),
+    Way("docker-runsc", True, _gvisor, _no_gvisor, environment="python", engine=True),
+)
+WAYS = LOCAL_WAYS + DOCKER_WAYS

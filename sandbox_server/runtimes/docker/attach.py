@@ -95,6 +95,7 @@ def bridged(attached: Any) -> socket.socket:
         plain = socket.socket(fileno=os.dup(carrier.fileno()))
         plain.settimeout(None)
         attached.close()
+        carrier.close()
         return plain
     carrier.settimeout(None)
     ours, theirs = socket.socketpair()

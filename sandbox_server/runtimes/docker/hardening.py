@@ -99,7 +99,7 @@ def worker_container(image: str, interpreter: str, server: str, shape: Shape, en
     # Docker covers parts of /proc, and where parts are covered the kernel refuses cells a /proc of their own. The
     # container is as unprivileged as before: what these files allow, they allow to root alone. The command line calls
     # this systempaths=unconfined.
-    bare = {"MaskedPaths": [], "ReadonlyPaths": []}
+    bare: dict[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
     return Container(config, host_config, bare)
 
 
