@@ -101,6 +101,7 @@ def build_derived(
     *,
     options: BuildOptions | None = None,
     tag: str = "latest",
+    parent_tag: str = "latest",
     progress: Callable[[str], None] | None = None,
 ) -> BuiltImage:
     """Builds an environment that is another one with packages added. Its profiles and limits are the other's.
@@ -112,6 +113,7 @@ def build_derived(
         name: The new environment.
         options: What the build needs of this machine.
         tag: The tag of cupel/<name>.
+        parent_tag: The tag of the image to start from.
         progress: Called with each line of output.
 
     Raises:
@@ -123,7 +125,7 @@ def build_derived(
     chosen = options or BuildOptions()
     wanted = requirements.parse(packages)
     names.checked_environment(name)
-    parent_reference = names.reference(names.checked_environment(from_))
+    parent_reference = names.reference(names.checked_environment(from_), parent_tag)
     if name in (from_, *recipe.names()):
         # Its next rebuild would silently lose what was added.
         raise ImageMakingError(

@@ -23,10 +23,10 @@ WORKDIR /build
 COPY requirements.txt ca-bundle.pe[m] ./
 RUN set -e; \\
     if [ -f ca-bundle.pem ]; then export PIP_CERT=/build/ca-bundle.pem SSL_CERT_FILE=/build/ca-bundle.pem; fi; \\
-    cd /opt/cupel/env; find . ! -type d | LC_ALL=C sort > /build/before; touch /build/marker; \\
+    cd /opt/cupel/env; find . | LC_ALL=C sort > /build/before; touch /build/marker; \\
     bin/python -m pip install --no-cache-dir --disable-pip-version-check --requirement /build/requirements.txt; \\
     bin/python -m pip freeze --all --exclude pip > /build/requirements.lock; \\
-    find . ! -type d | LC_ALL=C sort > /build/after; \\
+    find . | LC_ALL=C sort > /build/after; \\
     mkdir -p /build/changed/env; \\
     find . ! -type d -cnewer /build/marker -print0 | tar -cf /build/changed.tar --null -T -; \\
     tar -xf /build/changed.tar -C /build/changed/env; \\
@@ -41,7 +41,7 @@ RUN /opt/cupel/env/bin/python -m compileall -q --invalidation-mode unchecked-has
 FROM ${PARENT}
 USER 0:0
 COPY --from=build /build/changed/ /opt/cupel/
-RUN cd /opt/cupel/env && xargs -r -d '\\n' rm -f -- < ../removed && rm ../removed
+RUN cd /opt/cupel/env && xargs -r -d '\\n' rm -rf -- < ../removed && rm ../removed
 COPY environment.toml /opt/cupel/environment.toml
 COPY --from=agent /build/agent /opt/cupel/agent
 USER 1000:1000

@@ -95,9 +95,11 @@ class ImageEngine:
         # A connection of its own: the time-out of the usual one is for builds.
         api = docker.from_env(timeout=patience_s).api
         try:
+            failure = ""
             for message in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
-                if "error" in message:
-                    raise BaseImageError(f"cannot pull {reference}: {message['error']}")
+                failure = str(message.get("error", failure))
+            if failure:
+                raise BaseImageError(f"cannot pull {reference}: {failure}")
         except (requests.exceptions.RequestException, DockerException) as error:
             raise BaseImageError(f"cannot pull {reference}: {_plain(error)}") from error
         finally:
@@ -129,7 +131,7 @@ class ImageEngine:
             BuildFailedError: A step failed.
         """
         lines: list[str] = []
-        image_id = ""
+        image_id = failure = ""
         stream = self._client.api.build(
             fileobj=io.BytesIO(context), custom_context=True, tag=tag, labels=dict(labels or {}),
             buildargs=dict(arguments or {}), network_mode=network, nocache=not use_cache, rm=True, forcerm=True,
@@ -143,11 +145,13 @@ class ImageEngine:
                         lines.append(line.rstrip())
                         if progress is not None:
                             progress(line.rstrip())
-                if "error" in message:
-                    raise BuildFailedError(str(message["error"]).strip(), tuple(lines))
+                # Read on to the end of the answer: a connection that is left in the middle of one stays open.
+                failure = str(message.get("error", failure)).strip()
                 image_id = str((message.get("aux") or {}).get("ID", image_id))
         except (requests.exceptions.RequestException, DockerException) as error:
             raise BuildFailedError(f"the engine gave up: {_plain(error)}", tuple(lines)) from error
+        if failure:
+            raise BuildFailedError(failure, tuple(lines))
         if not image_id:
             raise BuildFailedError("the engine ended the build without naming an image", tuple(lines))
         return image_id
@@ -194,6 +198,10 @@ class ImageEngine:
     def _inspect(self, reference: str) -> Mapping[str, Any]:
         inspected: Mapping[str, Any] = self._client.api.inspect_image(reference)  # type: ignore[no-untyped-call]
         return inspected
+
+    def untag(self, reference: str) -> None:
+        """Takes a name from an image; one that has no other goes, and the build cache keeps its steps."""
+        self._client.api.remove_image(reference, noprune=True)
 
     def forget(self, image_id: str) -> None:
         """Removes an image that lost its last tag, if nothing else needs it. The build cache keeps its steps."""
