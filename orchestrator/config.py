@@ -39,7 +39,10 @@ class Config(BaseSettings):
     subset: Literal["full", "hard"] = Field("full", description="BigCodeBench: which problems.")
     calibrated: bool = Field(True, description="BigCodeBench: put the prompt's code before each solution.")
     sandbox: str | None = Field(None, description="Addresses of sandbox servers; None starts one.")
-    runtime: Literal["auto", "local"] = Field("auto", description="Runtime of the embedded server.")
+    runtime: Literal["auto", "docker", "local"] = Field("auto", description="Runtime of the embedded server.")
+    isolation: Literal["cell", "container"] = Field(
+        "cell", description="What each sample gets of its own: a cell, or a whole container with a cell in it."
+    )
     environment: str = Field(
         "", description="Environment for every sample; empty is the dataset's choice, or the server's."
     )
@@ -81,6 +84,7 @@ class Config(BaseSettings):
             (self.check_gt_only and self.gt is False, "--check-gt-only and --no-gt"),
             (self.sandbox is not None and self.python is not None, "--sandbox and --python"),
             (self.sandbox is not None and self.runtime != "auto", "--sandbox and --runtime"),
+            (self.python is not None and self.runtime == "docker", "--python and --runtime docker"),
         ]
         for clash, names in clashes:
             if clash:

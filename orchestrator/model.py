@@ -149,6 +149,7 @@ class Sample:
     """The text that result files show: the program as it was judged, without the tests."""
     limits: Limits = field(default_factory=Limits)
     environment: str = ""
+    isolation: Literal["cell", "container"] = "cell"
     seed: int = 0
     strict_policy: bool = False
     environment_variables: tuple[tuple[str, str], ...] = ()

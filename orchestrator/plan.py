@@ -54,7 +54,7 @@ class Plan:
         """Assembles the program of an item."""
         sample = self._dataset.sample(item.completion)
         environment = self._config.environment or sample.environment
-        return replace(sample, environment=environment, seed=self._config.seed)
+        return replace(sample, environment=environment, isolation=self._config.isolation, seed=self._config.seed)
 
     @property
     def wished_environment(self) -> str:
@@ -83,6 +83,8 @@ class Plan:
             "calibrated": config.calibrated,
             "seed": config.seed,
             "environment": config.environment,
+            "runtime": config.runtime,
+            "isolation": config.isolation,
             "python": config.python or "",
             "check_gt_only": config.check_gt_only,
         }

@@ -201,6 +201,8 @@ def _resume(plan: Plan, journal: Journal, ledger: Ledger) -> list[str]:
 def _server_words(config: Config) -> list[str]:
     """Returns the options of the run's own server."""
     words = ["--runtime", config.runtime]
+    if config.environment:
+        words += ["--docker-environments", config.environment]  # others need not be started for this run
     if config.python is not None:
         words += ["--python", config.python]
     if config.parallel is not None:

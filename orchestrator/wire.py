@@ -144,6 +144,7 @@ def _sample(sample: Sample, attempt: int) -> pb.Sample:
         sample_id=sample.sample_id,
         attempt=attempt,
         environment=sample.environment,
+        isolation=pb.ISOLATION_CONTAINER if sample.isolation == "container" else pb.ISOLATION_CELL,
         seed=sample.seed,
         policy=pb.POLICY_STRICT if sample.strict_policy else pb.POLICY_UNSPECIFIED,
         environment_variables=dict(sample.environment_variables),

@@ -52,6 +52,7 @@ def rules_of(settings: Settings, runtime: Runtime) -> Rules:
         maximum_limits=settings.maximum_limits.limits(),
         maximum_source_bytes=settings.maximum_source_bytes,
         maximum_sample_bytes=settings.maximum_sample_bytes,
+        isolations=runtime.isolations,
     )
 
 

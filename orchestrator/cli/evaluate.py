@@ -71,8 +71,13 @@ def _option(*names_: str, **attributes: Any) -> Callable[[Callable[..., None]], 
 )
 @_option(
     "--runtime",
-    type=click.Choice(["auto", "local"]),
-    help="Runtime of the server that is started. [default: auto]",
+    type=click.Choice(["auto", "docker", "local"]),
+    help="Runtime of the server that is started; auto: docker if an engine with images answers. [default: auto]",
+)
+@_option(
+    "--isolation",
+    type=click.Choice(["cell", "container"]),
+    help="What each sample gets of its own; container needs docker. [default: cell]",
 )
 @_option(
     "--environment",

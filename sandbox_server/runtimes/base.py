@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
+    from sandbox_server.model import Environment, Facts, Isolation, Sample, SyntaxFault, Wall
 
 OnActivity = Callable[[bool], None]
 """Called with whether a sample's cell sleeps, each time that this changes. A cell that is new is awake."""
@@ -28,6 +28,8 @@ class Runtime(Protocol):
 
     name: str
     """Its name on the command line and in outcomes, such as "local"."""
+    isolations: frozenset[Isolation]
+    """What it can put between a sample and everything else."""
 
     @property
     def serving(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sandbox_server
 from sandbox_server.environments import Profiles
-from sandbox_server.model import MemorySource
+from sandbox_server.model import Isolation, MemorySource
 from sandbox_server.runtimes.agent_link import Hello
 from sandbox_server.runtimes.pool import PoolPolicy, WorkerPool
 from sandbox_server.runtimes.process import AgentProcess
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
     from sandbox_server.runtimes.base import OnActivity
+    from sandbox_server.runtimes.facts import Ready
     from sandbox_server.runtimes.worker import Worker
 
 
@@ -79,11 +80,14 @@ class LocalRuntime:
     """
 
     name = "local"
+    isolations = frozenset({Isolation.CELL})
 
     def __init__(self, options: LocalOptions) -> None:
         self._options = options
         self._profiles = Profiles(options.profiles)
         self._pool = WorkerPool(self._launch, options.policy)
+        self._described: Ready | None = None
+        self._description: tuple[Sequence[Environment], Sequence[Wall]] = ((), ())
 
     @property
     def serving(self) -> bool:
@@ -133,7 +137,11 @@ class LocalRuntime:
     def describe(self) -> tuple[Sequence[Environment], Sequence[Wall]]:
         """Returns the one environment and the walls of the newest worker."""
         ready = self._pool.ready
-        return ((), ()) if ready is None else ((ready.environment(self._options.environment),), ready.walls)
+        if ready is None:
+            return (), ()
+        if ready is not self._described:  # asked for by each sample, and new with a new worker only
+            self._described, self._description = ready, ((ready.environment(self._options.environment),), ready.walls)
+        return self._description
 
     async def stop(self) -> None:
         """Kills every cell and worker."""

@@ -18,6 +18,7 @@ from sandbox_server.model import (
     CapturedOutput,
     Environment,
     Facts,
+    Isolation,
     Limit,
     RaisedError,
     SandboxFault,
@@ -74,6 +75,7 @@ class SimulatedRuntime:
     """
 
     name = "simulated"
+    isolations = frozenset({Isolation.CELL})
 
     def __init__(
         self,

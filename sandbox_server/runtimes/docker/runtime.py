@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
     from sandbox_server.runtimes.base import OnActivity
     from sandbox_server.runtimes.docker.engine import EngineFacts, Image
+    from sandbox_server.runtimes.facts import Ready
     from sandbox_server.runtimes.worker import Worker
 
 _REAP_EVERY_S = 60.0
@@ -78,6 +79,7 @@ class DockerRuntime:
     """
 
     name = "docker"
+    isolations = frozenset({Isolation.CELL, Isolation.CONTAINER})
 
     def __init__(self, options: DockerOptions, engine: Engine | None = None) -> None:
         self._options = options
@@ -86,6 +88,8 @@ class DockerRuntime:
         self._places: dict[str, _Place] = {}
         self._reaping: asyncio.Task[None] | None = None
         self._stopping = False
+        self._described: list[Ready | None] = []
+        self._description: tuple[Sequence[Environment], Sequence[Wall]] = ((), ())
 
     @property
     def serving(self) -> bool:
@@ -163,17 +167,20 @@ class DockerRuntime:
 
     def describe(self) -> tuple[Sequence[Environment], Sequence[Wall]]:
         """Returns the environments, and the walls of their workers: one stands if it stands in all."""
+        readies = [place.workers.ready for place in self._places.values()]
+        if readies == self._described:  # asked for by each sample, and new with a new worker only
+            return self._description
         environments: list[Environment] = []
         walls: dict[str, Wall] = {}
-        for name, place in self._places.items():
-            ready = place.workers.ready
+        for (name, place), ready in zip(self._places.items(), readies, strict=True):
             if ready is None:
                 continue
             environments.append(replace(ready.environment(name), digest=place.image.digest))
             for wall in ready.walls:
                 if not wall.standing or wall.name not in walls:
                     walls[wall.name] = wall
-        return tuple(environments), tuple(walls.values())
+        self._described, self._description = readies, (tuple(environments), tuple(walls.values()))
+        return self._description
 
     async def stop(self) -> None:
         """Kills every cell and removes every container."""
