@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from typing import TYPE_CHECKING
 
 import structlog
 
-from sandbox_server.errors import EngineUnavailableError, ImageError
+from sandbox_server.errors import WorkerError
 from sandbox_server.runtimes.agent_link import Hello
 from sandbox_server.runtimes.local import LocalOptions, LocalRuntime
 from sandbox_server.runtimes.pool import PoolPolicy
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sandbox_server.runtimes.docker.runtime import DockerRuntime
 
 _SOCKET = "/var/run/docker.sock"
+_LOOK_S = 15.0
+"""How long `auto` waits for an engine, in seconds."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,16 +61,21 @@ def local_options(settings: Settings) -> LocalOptions:
 
 async def _docker_if_fit(settings: Settings) -> DockerRuntime | None:
     if "python" in settings.model_fields_set:
+        _log.info("runtime_chosen", runtime="local", reason="a Python was named")
         return None
     if not os.path.exists(_SOCKET) and "DOCKER_HOST" not in os.environ:  # noqa: ASYNC240, PTH110 -- one look, no waiting
+        _log.info("runtime_chosen", runtime="local", reason=f"there is no {_SOCKET} and no DOCKER_HOST")
         return None
     runtime = _docker(settings)
     try:
-        await runtime.look()
-    except (EngineUnavailableError, ImageError) as error:
-        _log.info("runtime_chosen", runtime="local", reason=str(error))
+        async with asyncio.timeout(_LOOK_S):
+            await runtime.look()
+    except (WorkerError, TimeoutError) as error:
+        reason = str(error) or f"the engine did not answer within {_LOOK_S:g} s"
+        _log.info("runtime_chosen", runtime="local", reason=reason)
         await runtime.stop()
         return None
+    _log.info("runtime_chosen", runtime="docker", reason="an engine answers that has fitting images")
     return runtime
 
 

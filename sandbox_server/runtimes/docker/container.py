@@ -45,6 +45,8 @@ class AgentContainer(Worker):
         self._creating: asyncio.Task[str] | None = None
         self._connection: socket.socket | asyncio.StreamWriter | None = None
         self.container_id = ""
+        self.ended = False
+        """Whether this worker has done what it can to remove it."""
 
     @property
     def name(self) -> str:
@@ -74,9 +76,10 @@ class AgentContainer(Worker):
         try:
             await self._engine.remove(self.container_id)
         except WorkerError as error:
-            # An engine that does not answer keeps it for now: the agent ends with its connection, the engine removes
-            # it then, and the reaper looks again.
+            # An engine that does not answer keeps it for now. It removes it when it notices that the connection is
+            # closed, with which the agent ends; the reaper removes what it keeps all the same.
             _log.warning("container_not_removed", worker=self.name, error=str(error))
         finally:
+            self.ended = True
             if self._connection is not None:
                 self._connection.close()

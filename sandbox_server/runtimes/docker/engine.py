@@ -32,7 +32,7 @@ _THREADS = 16
 _TIMEOUT_S = 60.0
 _GONE_TRIES = 100
 _GONE_PAUSE_S = 0.05
-_NO_SPACE = "no space left on device"
+_NO_SPACE = ("no space left on device", "disk quota exceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,25 +198,30 @@ class Engine:
         return await loop.run_in_executor(self._threads, self._call, action, what)
 
     def _call(self, action: Callable[[docker.DockerClient], _Result], what: str) -> _Result:
+        client = self._client
         try:
-            if self._client is None:
-                self._client = docker.from_env(timeout=int(self._timeout_s))
-            return action(self._client)
+            if client is None:
+                client = self._client = docker.from_env(timeout=int(self._timeout_s))
+            return action(client)
         except docker.errors.ImageNotFound as error:
             raise ImageError(f"cannot {what}: the engine does not have it; `cupel-sandbox images build`") from error
         except docker.errors.APIError as error:
             words = str(error.explanation or error)
-            if _NO_SPACE in words.lower():
-                words += (
-                    ". The engine's disk is full: `docker system df` tells of what, `docker system prune` frees some"
-                )
+            if any(sign in words.lower() for sign in _NO_SPACE):
+                # Nothing is wrong with the worker, and there may be room again.
+                raise EngineUnavailableError(
+                    f"cannot {what}: the engine's disk is full ({words}). `docker system df` tells of what, "
+                    "`docker system prune` frees some; nothing has to be restarted"
+                ) from error
             raise WorkerStartError(f"cannot {what}: the engine says: {words}") from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            # What could not be reached once may have come back at another address (a new socket).
-            with contextlib.suppress(Exception):
-                if self._client is not None:
-                    self._client.close()
-            self._client = None
+            # What could not be reached once may have come back at another address (a new socket). Other threads may
+            # use the same client, or have made a new one already.
+            if self._client is client:
+                self._client = None
+            if client is not None:
+                with contextlib.suppress(Exception):
+                    client.close()
             raise EngineUnavailableError(
                 f"cannot {what}: no Docker engine answers ({_first_line(error)}). "
                 "Is it running, and is DOCKER_HOST right?"

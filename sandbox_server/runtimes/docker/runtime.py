@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from sandbox_server.environments import Profiles
-from sandbox_server.errors import EngineUnavailableError, ImageError, WorkerStartError
+from sandbox_server.errors import ImageError, WorkerError, WorkerStartError
 from sandbox_server.model import Isolation
 from sandbox_server.runtimes.docker import labels
 from sandbox_server.runtimes.docker.container import AgentContainer
 from sandbox_server.runtimes.docker.engine import Engine
 from sandbox_server.runtimes.docker.hardening import Shape, worker_container
-from sandbox_server.runtimes.docker.reaper import Owner, reap
+from sandbox_server.runtimes.docker.reaper import Owner, Reaper
 from sandbox_server.runtimes.docker.single_use import SingleUsePool
 from sandbox_server.runtimes.pool import PoolPolicy, WorkerPool
 
@@ -86,6 +87,8 @@ class DockerRuntime:
         self._engine = engine if engine is not None else Engine()
         self._owner = Owner.this_process().label()
         self._places: dict[str, _Place] = {}
+        self._containers: weakref.WeakSet[AgentContainer] = weakref.WeakSet()
+        self._reaper = Reaper(self._engine, self._owner, self._held)
         self._reaping: asyncio.Task[None] | None = None
         self._stopping = False
         self._described: list[Ready | None] = []
@@ -127,7 +130,7 @@ class DockerRuntime:
         """
         facts = await self._engine.facts()
         self._check_oci_runtimes(facts)
-        await reap(self._engine)
+        await self._reaper.reap()
         images = chosen(await self._engine.images(), self._options)
         places = {name: self._place(image, facts) for name, image in images.items()}
         gate = asyncio.Semaphore(self._options.starting)
@@ -187,6 +190,7 @@ class DockerRuntime:
         self._stopping = True
         if self._reaping is not None:
             self._reaping.cancel()
+            await asyncio.gather(self._reaping, return_exceptions=True)
         places = [*self._places.values()]
         await asyncio.gather(*(one.workers.stop() for one in places), *(one.single.stop() for one in places))
         await self._engine.close()
@@ -211,7 +215,9 @@ class DockerRuntime:
             def launch(
                 *, on_anomaly: Callable[[Worker, str], None], on_lost: Callable[[Worker, str], None]
             ) -> AgentContainer:
-                return AgentContainer(self._engine, container, on_anomaly=on_anomaly, on_lost=on_lost)
+                worker = AgentContainer(self._engine, container, on_anomaly=on_anomaly, on_lost=on_lost)
+                self._containers.add(worker)
+                return worker
 
             return launch
 
@@ -230,12 +236,15 @@ class DockerRuntime:
                 known = ", ".join(sorted(facts.runtimes))
                 raise WorkerStartError(f"the engine has no OCI runtime {name!r}; it has {known}")
 
+    def _held(self) -> set[str]:
+        return {one.container_id for one in self._containers if not one.ended}
+
     async def _reap_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_REAP_EVERY_S)
             try:
-                await reap(self._engine)
-            except EngineUnavailableError as error:
+                await self._reaper.reap()
+            except WorkerError as error:
                 _log.warning("not_reaped", error=str(error))
 
 
