@@ -70,14 +70,13 @@ images: setup  ## Build the images of all environments (IMAGES_NETWORK=host wher
 	@$(BIN)/cupel-sandbox images build $(IMAGES)
 
 # Kept pins stay as they are; `make images-lock UPGRADE=--upgrade` takes what is newest. For the oldest Python that an
-# image may have: Debian 12's. bigcodebench's list is whole and contradicts itself, as its own comment says.
+# image may have: Debian 12's.
 images-lock:  ## Pin the packages of all images, with hashes
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; set -e; \
 	$(PYTHON) -m venv "$$folder"; "$$folder/bin/pip" install --quiet --disable-pip-version-check uv; \
 	for from in deploy/images/*/requirements*.in; do \
-	  case $$from in */bigcodebench/*) deps=--no-deps ;; *) deps= ;; esac; \
 	  echo "$${from%.in}.lock"; \
-	  "$$folder/bin/uv" pip compile --quiet --no-config --default-index https://pypi.org/simple $$deps $(UPGRADE) \
+	  "$$folder/bin/uv" pip compile --quiet --no-config --default-index https://pypi.org/simple $(UPGRADE) \
 	    --generate-hashes --no-annotate --no-header --python-version 3.11.2 --python-platform x86_64-manylinux_2_28 \
 	    "$$from" --output-file "$${from%.in}.lock" > /dev/null; \
 	done

@@ -23,7 +23,8 @@ SUITE = "bookworm"
 HOMEMADE = f"cupel/base:{SUITE}"
 """The base that is made here, of Debian's packages."""
 PULL_PATIENCE_S = 20
-_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+# Debian keeps dbm.gnu of the standard library apart. Tk, too: that is no matter for a base without a display.
+_PACKAGES = ("python3", "python3-gdbm", "python3-venv", "ca-certificates")
 # What an installation leaves and no image needs: archives, lists, logs, translations, manuals.
 _LEFT_OVER = (
     "var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/info", "usr/share/locale",

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pytest
 
 from sandbox_server import images
-from sandbox_server.images import base, definition, digest, recipe
+from sandbox_server.images import base, definition, digest, names, recipe
 from sandbox_server.images.errors import BuildFailedError, ImageMakingError
 
 if TYPE_CHECKING:
@@ -113,9 +113,13 @@ def derived(
 
 
 def _run(engine: ImageEngine, image: images.BuiltImage, *command: str) -> str:
+    return _run_in(engine, image.id, *command)
+
+
+def _run_in(engine: ImageEngine, image: str, *command: str) -> str:
     """Runs a command in a container as hardened as a worker's, and returns what it writes."""
     output: bytes = engine._client.containers.run(
-        image.id, list(command[1:]), entrypoint=command[0], network_mode="none", read_only=True, remove=True,
+        image, list(command[1:]), entrypoint=command[0], network_mode="none", read_only=True, remove=True,
         cap_drop=["ALL"], tmpfs={"/tmp": ""}, security_opt=["no-new-privileges"], stderr=True,
     )  # fmt: skip
     return output.decode()
@@ -283,3 +287,61 @@ def test_nothing_of_building_is_left_over(engine: ImageEngine, python: images.Bu
         engine.read_file(python.id, "/opt/absent")
     left = {one["Id"] for one in engine._client.api.containers(all=True, filters={"ancestor": python.id})}
     assert left <= before
+
+
+# What a zygote does: it imports a profile and forks. A thread of a library's would not be in the child, and what it
+# holds would stay locked.
+_PRELOAD = """
+import importlib, os, sys, tomllib
+with open("/opt/cupel/environment.toml", "rb") as file:
+    profiles = tomllib.load(file)["profiles"]
+for name, modules in profiles.items():
+    if os.fork() == 0:
+        for module in modules:
+            importlib.import_module(module)
+            threads = len(os.listdir("/proc/self/task"))
+            if threads != 1:
+                print(name, module, "leaves", threads, "threads", flush=True)
+        print(name, "imported", flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.docker(name))
+        for name in recipe.names()
+        if recipe.load(name).definition.profiles
+    ],
+)
+def test_every_profile_can_be_imported_and_forked(engine: ImageEngine, name: str) -> None:
+    interpreter = recipe.load(name).definition.interpreter
+    said = _run_in(engine, names.reference(name), interpreter, "-s", "-B", "-W", "ignore", "-c", _PRELOAD)
+    expected = [f"{profile} imported" for profile in recipe.load(name).definition.profiles]
+    assert [
+        line for line in said.splitlines() if line.startswith(tuple(recipe.load(name).definition.profiles))
+    ] == expected
+
+
+_FORKED = """
+import os, sys
+import tensorflow as tf
+if os.fork() == 0:
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(3,))])
+    model.compile("adam", "mse")
+    model.fit(tf.ones((8, 3)), tf.ones(8), epochs=1, verbose=0)
+    print("trained", flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.docker("bigcodebench")
+def test_tensorflow_trains_in_a_process_forked_after_its_import(engine: ImageEngine) -> None:
+    interpreter = recipe.load("bigcodebench").definition.interpreter
+    reference = names.reference("bigcodebench")
+    assert (
+        _run_in(engine, reference, interpreter, "-s", "-B", "-W", "ignore", "-c", _FORKED).splitlines()[-1] == "trained"
+    )

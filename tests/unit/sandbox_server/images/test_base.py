@@ -83,7 +83,11 @@ echo x > "$tree/var/cache/apt/archives/x.deb"; ln -s doc "$tree/usr/share/man"
     assert engine.imported == [base.HOMEMADE]
     assert seen == [["etc/hostname", "etc/resolv.conf"], ["", ""]]
     arguments = (tmp_path / "arguments").read_text().split()
-    assert arguments[:3] == ["--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm"]
+    assert arguments[:3] == [
+        "--variant=minbase",
+        "--include=python3,python3-gdbm,python3-venv,ca-certificates",
+        "bookworm",
+    ]
     assert not Path(arguments[3]).exists()
     assert base.HOMEMADE in said[-1]
     assert "no such host" in said[-1]

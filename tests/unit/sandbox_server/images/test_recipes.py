@@ -67,7 +67,11 @@ def test_a_recipe_is_complete(name: str) -> None:
 def test_every_profile_preloads_what_the_lock_has(name: str) -> None:
     made_of = recipe.load(name)
     packages = set(requirements.pinned(made_of.lock.decode()))
-    import_names = {"sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu", "bs4": "beautifulsoup4"}
+    import_names = {
+        "PIL": "pillow", "bs4": "beautifulsoup4", "cv2": "opencv-python-headless", "dateutil": "python-dateutil",
+        "docx": "python-docx", "skimage": "scikit-image", "sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu",
+        "yaml": "pyyaml",
+    }  # fmt: skip
     for modules in made_of.definition.profiles.values():
         tops = {module.partition(".")[0] for module in modules}
         assert {import_names.get(top, top).lower() for top in tops} <= packages
