@@ -40,6 +40,15 @@ def test_options_go_before_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Settings().slots, Settings(slots=5).slots) == (3, 5)
 
 
+def test_there_are_never_more_slots_than_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().slots <= Settings().cells
+    assert Settings(cells=1).slots == 1
+    monkeypatch.setenv("CUPEL_SANDBOX_CELLS", "2")
+    assert (Settings(slots=2).slots, Settings().slots) == (2, 2)
+    with pytest.raises(ValidationError, match="slots is 3, above cells: 2; raise cells with it"):
+        Settings(slots=3)
+
+
 @pytest.mark.parametrize("name", ["CUPEL_SANDBOX_SLOTZ", "CUPEL_SANDBOX_LIMITS__CPU", "cupel_sandbox_slot"])
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "1")
@@ -51,6 +60,9 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str
     "options",
     [
         {"slots": 0},
+        {"cells": 0},
+        {"cells": "many"},
+        {"cells": 5000},
         {"listen": ()},
         {"unheard_of": 1},
         {"runtime": "moon"},
