@@ -16,6 +16,7 @@ _MARKED = re.compile(r"^(?:ERROR|E|error|Error): ?|^(?:CMake|fatal|gcc|cc) ?.*er
 _ENGINE = re.compile(r"--->|Removing intermediate container|Step \d+/\d+ ")
 _NO_NETWORK = re.compile(
     r"Temporary failure (?:in name resolution|resolving)|Name or service not known|Network is unreachable"
+    r"|failed to create endpoint|could not find bridge"
     r"|Could not resolve|Failed to establish a new connection|NewConnectionError|NameResolutionError"
 )
 _NO_TRUST = re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSLCertVerificationError")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import tarfile
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _KEPT_LINES = 400
+_SYSTEMS_WORDS = re.compile(r"\[Errno -?\d+\] ([\w ]+)|Error\(\d+, '([\w ]+)'\)")
 _MAXIMUM_FILE_BYTES = 16 << 20
 
 
@@ -241,4 +243,6 @@ def _plain(error: Exception) -> str:
         return str(error.explanation).strip()
     if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in str(error):
         return "it did not answer in time"
-    return str(error).strip() or type(error).__name__
+    # Of exceptions wrapped in one another, the system's own words.
+    found = _SYSTEMS_WORDS.search(str(error))
+    return (found[1] or found[2]) if found else str(error).strip() or type(error).__name__

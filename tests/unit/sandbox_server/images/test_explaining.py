@@ -37,6 +37,7 @@ def test_without_any_output_the_engines_words_are_told() -> None:
     [
         ("WARNING: Retrying: NewConnectionError: Failed to establish a new connection", "--network host"),
         ("  Temporary failure resolving 'mirror'", "--network host"),
+        ("failed to create endpoint x on network bridge: could not find bridge docker0", "--network host"),
         ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] self-signed'))", "--ca-bundle"),
         ("OSError: [Errno 28] No space left on device", "docker system df"),
     ],
