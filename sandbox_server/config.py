@@ -154,6 +154,10 @@ class Settings(BaseSettings):
         default={"scientific": SCIENTIFIC_MODULES},
         description="Preload profiles: a name and the modules that its zygote imports if installed.",
     )
+    preload: bool = Field(
+        default=True,
+        description="Import the modules of preload profiles once for all cells. Verdicts do not depend on it.",
+    )
     cells_per_worker: int = Field(
         default=20_000, ge=1, description="After how many cells a worker is replaced by a fresh one."
     )

@@ -23,6 +23,7 @@ from sandbox_server.cli.ending import run, settings_of
 @click.option("--warm-containers", type=click.IntRange(1), help="docker: containers ready for one sample each.")
 @click.option("--slots", type=click.IntRange(1), help="How many cells are awake at once.")
 @click.option("--cells", type=click.IntRange(1), help="How many cells there are at once, sleeping ones included.")
+@click.option("--preload/--no-preload", default=None, help="Import common libraries once for all cells.")
 @click.option("--allow-weak-isolation/--no-allow-weak-isolation", default=None, help="Start with walls missing.")
 @click.option("--require-wall", "required_walls", metavar="NAME", multiple=True, help="A wall that must stand.")
 @click.option("--drain-grace", "drain_grace_s", type=float, metavar="S", help="Seconds for samples at a stop.")

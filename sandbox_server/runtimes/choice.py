@@ -49,7 +49,7 @@ def local_options(settings: Settings) -> LocalOptions:
         python=settings.python.absolute() if settings.python.parent.name else settings.python,
         environment=settings.environment,
         cells=settings.cells,
-        profiles=settings.profiles,
+        profiles=settings.profiles if settings.preload else {},
         required_walls=settings.required_walls,
         allow_weak_isolation=settings.allow_weak_isolation,
         visible_paths=settings.visible_paths,
@@ -87,6 +87,7 @@ def _docker(settings: Settings) -> DockerRuntime:
         module.DockerOptions(
             agent_digest=agent_digest(),
             environments=settings.docker_environments,
+            preload=settings.preload,
             policy=PoolPolicy(
                 hello=Hello(cells=settings.cells, allow_weak=settings.allow_weak_isolation),
                 required_walls=settings.required_walls,

@@ -46,6 +46,8 @@ class DockerOptions:
     environments: tuple[str, ...] = ()
     """Which to serve; without any, all that the engine has images of."""
     policy: PoolPolicy = field(default_factory=PoolPolicy)
+    preload: bool = True
+    """Whether zygotes import what an image's profiles say."""
     oci_runtime: str = ""
     """What the engine starts workers with; empty is its default."""
     memory_bytes: int = 0
@@ -198,7 +200,7 @@ class DockerRuntime:
     def _place(self, image: Image, facts: EngineFacts) -> _Place:
         options = self._options
         definition = definition_of(image)
-        profiles: Mapping[str, Sequence[str]] = definition.get("profiles", {})
+        profiles: Mapping[str, Sequence[str]] = definition.get("profiles", {}) if options.preload else {}
         cells = options.policy.hello.cells
         memory = options.memory_bytes or int(facts.memory_bytes * _MEMORY_SHARE)
         many = Shape("cells", memory, cells * options.processes_per_cell + _HEADROOM_PROCESSES, options.oci_runtime)
