@@ -191,6 +191,8 @@ class Sample:
     trace_context: str = ""
     environment_variables: tuple[tuple[str, str], ...] = ()
     packages: tuple[PackageRequirement, ...] = ()
+    named_limits: frozenset[str] = frozenset()
+    """The fields of `limits` that the request named: an environment's own defaults do not touch them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +379,8 @@ class Environment:
     """The version of each package, by its normalized name: "scikit-learn", never "Scikit_Learn"."""
     modules: frozenset[str] = frozenset()
     """What can be imported by its top-level name, without the standard library's: "sklearn"."""
+    default_limits: Mapping[str, Any] = field(default_factory=dict)
+    """Values of fields of `Limits` that hold here for samples that name none, instead of the server's."""
 
 
 @dataclass(frozen=True, slots=True)

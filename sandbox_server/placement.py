@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sandbox_server.packages import STANDARD_LIBRARY, build_command, missing_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sandbox_server.model import Environment
+    from sandbox_server.model import Environment, Sample
     from sandbox_server.packages import PackageRequirement
 
 _SHOWN_CHARACTERS = 100
@@ -38,6 +39,13 @@ def by_request(
         return _named(name, packages, environments)
     fit = environments if not packages else _with_packages(packages, environments, default)
     return fit[0] if len(fit) == 1 else None
+
+
+def placed(sample: Sample, environment: Environment) -> Sample:
+    """Returns a sample in an environment, whose own default limits hold where the request names none."""
+    own = {name: value for name, value in environment.default_limits.items() if name not in sample.named_limits}
+    limits = sample.limits.with_requested(own) if own else sample.limits
+    return replace(sample, environment=environment.name, limits=limits)
 
 
 def by_imports(

@@ -25,7 +25,7 @@ import structlog
 from sandbox_server.environments import sources_of
 from sandbox_server.lifeline import die_with_parent
 from sandbox_server.model import Screening, SyntaxFault
-from sandbox_server.placement import by_imports
+from sandbox_server.placement import by_imports, placed
 from sandbox_server.screening import screen
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class Screener:
             screening = await self._screen_apart(sample, look)
         environments, _ = self._runtime.describe()
         if not sample.environment and environments:
-            placed = by_imports(screening.imports, sample.packages, environments, self._environment)
-            sample = replace(sample, environment=placed.name)
+            chosen = by_imports(screening.imports, sample.packages, environments, self._environment)
+            sample = placed(sample, chosen)
         versions = [known.python_version for known in environments if known.name == sample.environment]
         if all(_has_servers_grammar(version) for version in versions):
             return sample, screening

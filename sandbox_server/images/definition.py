@@ -31,7 +31,7 @@ class Definition(BaseModel):
     interpreter: str = Field(description="The absolute path of its Python inside the image.")
     profiles: dict[str, list[str]] = Field(
         default={},
-        description="Preload profiles, in order: a sample gets the first that has one of its modules.",
+        description="Preload profiles: a sample gets the one that has most of what it imports.",
     )
     limits: dict[str, int | float] = Field(
         default={},
@@ -74,10 +74,6 @@ class Definition(BaseModel):
         except ValidationError as error:
             raise ValueError(_faults(error)) from error
         return limits
-
-    def limits_over(self, usual: LimitSettings) -> LimitSettings:
-        """Returns the limits in force for a sample of this environment that names none."""
-        return LimitSettings.model_validate({**usual.model_dump(), **self.limits})
 
     def renamed(self, name: str, description: str) -> Definition:
         """Returns the definition of an environment that has this one's interpreter, profiles and limits.

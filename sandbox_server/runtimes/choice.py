@@ -88,6 +88,7 @@ def _docker(settings: Settings) -> DockerRuntime:
             agent_digest=agent_digest(),
             environments=settings.docker_environments,
             preload=settings.preload,
+            maximum_limits=settings.maximum_limits.limits(),
             policy=PoolPolicy(
                 hello=Hello(cells=settings.cells, allow_weak=settings.allow_weak_isolation),
                 required_walls=settings.required_walls,

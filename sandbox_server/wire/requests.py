@@ -34,7 +34,7 @@ from sandbox_server.model import (
     Task,
     UnittestTask,
 )
-from sandbox_server.placement import by_request
+from sandbox_server.placement import by_request, placed
 from sandbox_server.wire.faults import bad
 from sandbox_server.wire.packages import read_packages
 
@@ -111,17 +111,17 @@ def read_sample(message: pb.Sample, rules: Rules) -> Sample:
         raise bad("attempt", message.attempt, "below 0; attempts count from 1")
     _check_size(message, rules)
     task = _task(message, rules.maximum_source_bytes)
-    limits = _limits(message.limits, rules) if message.HasField("limits") else rules.default_limits
+    named = _limits(message.limits, rules) if message.HasField("limits") else {}
+    limits = rules.default_limits.with_requested(named) if named else rules.default_limits
     if isinstance(task, ScriptTask) and task.files:
         _check_files(task.files, limits)
     packages = read_packages(message.packages) if message.packages else ()
     environment = by_request(message.environment, packages, rules.environments(), rules.default_environment)
-    return Sample(
+    sample = Sample(
         sample_id=sample_id,
         task=task,
         limits=limits,
         attempt=message.attempt or 1,
-        environment=environment.name if environment else "",
         seed=message.seed,
         isolation=_isolation(message.isolation, rules),
         policy=Policy.STRICT if message.policy == pb.POLICY_STRICT else Policy.PERMISSIVE,
@@ -129,7 +129,9 @@ def read_sample(message: pb.Sample, rules: Rules) -> Sample:
         trace_context=_trace_context(message.trace_context) if message.trace_context else "",
         environment_variables=_variables(message) if message.environment_variables else (),
         packages=packages,
+        named_limits=frozenset(named),
     )
+    return placed(sample, environment) if environment else sample
 
 
 def _check_size(message: pb.Sample, rules: Rules) -> None:
@@ -182,7 +184,8 @@ def _variables(message: pb.Sample) -> tuple[tuple[str, str], ...]:
     return variables
 
 
-def _limits(message: pb.Limits, rules: Rules) -> Limits:
+def _limits(message: pb.Limits, rules: Rules) -> dict[str, Any]:
+    """Returns the limits that a message names, by the fields of `Limits`."""
     requested: dict[str, Any] = {}
     for name in _TIMES:
         if message.HasField(name):  # type: ignore[arg-type]  # the names are those of the message
@@ -205,7 +208,7 @@ def _limits(message: pb.Limits, rules: Rules) -> Limits:
         if value < lowest:
             least = _shown(lowest)
             raise bad(f"limits.{name}", _shown(value), f"below {least}: no program starts", minimum=least)
-    return rules.default_limits.with_requested(requested) if requested else rules.default_limits
+    return requested
 
 
 def _time(name: str, duration: Any) -> timedelta:

@@ -6,13 +6,14 @@ import asyncio
 import json
 import weakref
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from sandbox_server.environments import Profiles
 from sandbox_server.errors import ImageError, WorkerError, WorkerStartError
-from sandbox_server.model import Isolation
+from sandbox_server.model import Isolation, Limits
 from sandbox_server.runtimes.docker import labels
 from sandbox_server.runtimes.docker.container import AgentContainer
 from sandbox_server.runtimes.docker.engine import Engine
@@ -46,6 +47,8 @@ class DockerOptions:
     environments: tuple[str, ...] = ()
     """Which to serve; without any, all that the engine has images of."""
     policy: PoolPolicy = field(default_factory=PoolPolicy)
+    maximum_limits: Limits = field(default_factory=Limits)
+    """What an environment's own default limits are held to."""
     preload: bool = True
     """Whether zygotes import what an image's profiles say."""
     oci_runtime: str = ""
@@ -69,6 +72,7 @@ class _Place:
 
     image: Image
     profiles: Profiles
+    default_limits: Mapping[str, Any]
     workers: WorkerPool
     single: SingleUsePool
 
@@ -180,7 +184,8 @@ class DockerRuntime:
         for (name, place), ready in zip(self._places.items(), readies, strict=True):
             if ready is None:
                 continue
-            environments.append(replace(ready.environment(name), digest=place.image.digest))
+            known = ready.environment(name)
+            environments.append(replace(known, digest=place.image.digest, default_limits=place.default_limits))
             for wall in ready.walls:
                 if not wall.standing or wall.name not in walls:
                     walls[wall.name] = wall
@@ -228,6 +233,7 @@ class DockerRuntime:
         return _Place(
             image,
             Profiles(profiles),
+            default_limits(definition, options.maximum_limits),
             WorkerPool(launcher(many), policy),
             SingleUsePool(launcher(one), single, options.warm),
         )
@@ -275,6 +281,16 @@ def chosen(images: Sequence[Image], options: DockerOptions) -> dict[str, Image]:
             f"`cupel-sandbox images build {' '.join(old)}` renews them"
         )
     return {name: newest[name] for name in names}
+
+
+def default_limits(definition: Mapping[str, Any], maximum: Limits) -> dict[str, Any]:
+    """Returns the limits that an environment's definition gives, by the fields of `Limits`, none above the maximum."""
+    limits: dict[str, Any] = {}
+    for name, value in definition.get("limits", {}).items():
+        is_time = name.endswith("_s")
+        known = name.removesuffix("_s") if is_time else name
+        limits[known] = min(timedelta(seconds=value) if is_time else value, getattr(maximum, known))
+    return limits
 
 
 def definition_of(image: Image) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_server.errors import MissingPackagesError, UnknownEnvironmentError
-from sandbox_server.model import Environment
+from sandbox_server.model import Environment, Limits, Sample, ScriptTask
 from sandbox_server.packages import PackageRequirement, missing_of, normalized, provider_of
-from sandbox_server.placement import by_imports, by_request
+from sandbox_server.placement import by_imports, by_request, placed
 
 
 def environment(name: str, packages: dict[str, str], *modules: str) -> Environment:
@@ -191,3 +192,12 @@ def test_any_version_that_an_agent_tells_is_compared(installed: str, text: str) 
 def test_packages_are_offered_by_a_table_and_never_by_a_modules_own_name() -> None:
     assert provider_of("cv2.gapi") == "opencv-python-headless"
     assert provider_of("huggingface_cli") == ""
+
+
+def test_an_environments_limits_hold_where_the_request_names_none() -> None:
+    environment = Environment("roomy", "", "3.11.2", default_limits={"memory_bytes": 8 << 30, "processes": 256})
+    named = Sample("s", ScriptTask(""), Limits(processes=3, output_bytes=7), named_limits=frozenset({"processes"}))
+    sample = placed(named, environment)
+    assert sample.environment == "roomy"
+    assert sample.limits == Limits(processes=3, output_bytes=7, memory_bytes=8 << 30)
+    assert sample.limits.wall_time == timedelta(seconds=60)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox_server.config import DEFAULT_LIMITS
 from sandbox_server.images import definition
 from sandbox_server.images.errors import DefinitionError
 
@@ -43,11 +42,6 @@ def test_the_label_and_the_file_say_the_same() -> None:
     assert list(definition.parse_json(found.as_json(), "label").profiles) == ["rare", "common"]
     assert tomllib.loads(found.as_toml())["description"] == 'Says "so".'
     assert "\n" not in found.as_json()
-
-
-def test_limits_are_laid_over_the_usual_ones() -> None:
-    found = definition.parse_toml(_TEXT, "test").limits_over(DEFAULT_LIMITS)
-    assert found == DEFAULT_LIMITS.model_copy(update={"memory_bytes": 8 << 30, "cpu_time_s": 60.5})
 
 
 def test_a_renamed_definition_keeps_everything_else() -> None:
