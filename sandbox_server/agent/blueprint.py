@@ -13,11 +13,18 @@ class Blueprint(NamedTuple):
     """
 
     namespaces: bool
+    file_view: bool
+    """Whether cells have mount namespaces too, and so a file view of their own, built once for all their processes.
+
+    Without (see `walls.namespaces.can_be_joined`) each process of a cell is the first one in its own namespaces, and
+    the cell's files lie in a folder that others can see."""
     own_proc: bool
     cgroups: bool
     seccomp: bool
+    data_limit: bool
+    """Whether RLIMIT_DATA counts memory that is mapped, as Linux does since 4.7; else RLIMIT_AS has to do."""
     private_folder: str
-    """Without namespaces: a folder below which each cell gets its own working directory."""
+    """Without file views: a folder below which each cell gets its own working directory."""
     links: Tuple[Tuple[str, str], ...]
     """What lies where a cell's own places will be and must be shown again there: see `walls.root.build`."""
 

@@ -18,7 +18,7 @@ import struct
 import sys
 import time
 from socket import SCM_RIGHTS, SOL_SOCKET
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
 
 from . import files, harness
 from .walls import capabilities, namespaces, root, seccomp, syscalls
@@ -83,6 +83,7 @@ class Footprint(NamedTuple):
 
     anonymous_bytes: int
     data_bytes: int
+    virtual_bytes: int
     resident_bytes: int
 
 
@@ -90,13 +91,15 @@ class Place(NamedTuple):
     """Where a process becomes a sample's."""
 
     first: int
-    """A pidfd of the cell's first process; -1 without namespaces."""
+    """A pidfd of the cell's first process; -1 where there is none to join."""
     folder: str
-    """The name of the cell's own folder, where there are no namespaces."""
+    """The name of the cell's own folder, where it has no file view."""
     disk_bytes: int
     """The size of the cell's file system."""
     is_new: bool
     """Whether the cell has to be built; else another process of it has been here before."""
+    zygote_ids: Tuple[int, int]
+    """The uid and gid of the zygote, which cannot be asked from inside a fresh user namespace."""
 
 
 def times(message: bytes) -> "tuple[int, int]":
@@ -169,7 +172,10 @@ def _build(
     # Before the limits: descriptors under way count for all processes of a user together, samples' own among them,
     # and above the sender's RLIMIT_NOFILE the kernel refuses to pass any.
     control.sendmsg([PLACED], [(SOL_SOCKET, SCM_RIGHTS, _INTEGER.pack(here))])
-    resource_limits.apply(spec["limits"], zygote.data_bytes, own_user_namespace=blueprint.namespaces)
+    baseline_bytes = zygote.data_bytes if blueprint.data_limit else zygote.virtual_bytes
+    resource_limits.apply(
+        spec["limits"], baseline_bytes, data_limit=blueprint.data_limit, own_user_namespace=blueprint.namespaces
+    )
     capabilities.give_up()
     if filter_program is not None:
         seccomp.install(filter_program)
@@ -178,7 +184,10 @@ def _build(
 
 def _enter(place: Place, blueprint: Blueprint) -> str:
     """Builds the cell around the caller, or joins it; returns the working directory."""
-    if not blueprint.namespaces:
+    if not blueprint.file_view:
+        if blueprint.namespaces:
+            namespaces.map_own_ids(place.zygote_ids)
+            namespaces.furnish()
         work = os.path.join(blueprint.private_folder, place.folder)
         if place.is_new:
             os.mkdir(work, 0o700)

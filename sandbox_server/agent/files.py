@@ -56,7 +56,8 @@ def _read(parts: Sequence[str], place: int, room_bytes: int) -> bytes:
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
     try:
         for part in parts[:-1]:
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            # Without O_PATH gVisor follows a link to a folder, whatever O_NOFOLLOW says.
+            inner = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
         descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)

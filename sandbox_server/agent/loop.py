@@ -75,7 +75,7 @@ class Agent:
         self._send({"op": "ready", **self._describe()})
         while not self._stopping:
             self._turn()
-        if not self._built.blueprint.namespaces:
+        if not self._built.blueprint.file_view:
             for pid in tree.descendants(os.getpid()):
                 os.kill(pid, signal.SIGKILL)
         # In namespaces the agent is their first process: everything in them ends with it.

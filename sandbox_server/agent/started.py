@@ -260,7 +260,7 @@ class StartedCell:
         for descriptor in (self._place, self._spec_fd):
             if descriptor >= 0:
                 os.close(descriptor)
-        if not self._blueprint.namespaces:
+        if not self._blueprint.file_view:
             folder = os.path.join(self._blueprint.private_folder, "cell%d" % self.number)
             shutil.rmtree(folder, ignore_errors=True)  # what a sample made undeletable goes with the worker's folder
         return facts

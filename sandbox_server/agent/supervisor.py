@@ -227,7 +227,7 @@ class Run:
 
     def _look_at_disk(self, place: int) -> int:
         """Returns how many bytes the sample's files take, and notes whether its file system is full."""
-        if not self._blueprint.namespaces:
+        if not self._blueprint.file_view:
             return tree.disk_bytes(place)
         status = os.fstatvfs(place)
         self._disk_was_full = self._disk_was_full or status.f_bfree == 0 or status.f_ffree == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Dict, Iterable, List, NamedTuple
 
 _TICK_SECONDS = 1.0 / os.sysconf("SC_CLK_TCK")
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -40,8 +42,14 @@ def _read(path: str) -> str:
         return ""
 
 
+# Absent without CONFIG_PROC_CHILDREN, and in gVisor.
+_LISTS_CHILDREN = os.path.exists("/proc/self/task/%d/children" % os.getpid())
+
+
 def children(pid: int) -> List[int]:
     """Returns the children of a process."""
+    if not _LISTS_CHILDREN:
+        return _families().get(pid, [])
     try:
         threads = os.listdir("/proc/%d/task" % pid)
     except OSError:
@@ -53,10 +61,24 @@ def descendants(root: int) -> List[int]:
     """Returns the descendants of a process."""
     found: List[int] = []
     waiting = [root]
+    families = {} if _LISTS_CHILDREN else _families()
     while waiting:
-        below = children(waiting.pop(0))
+        pid = waiting.pop(0)
+        below = children(pid) if _LISTS_CHILDREN else families.get(pid, [])
         found += below
         waiting += below
+    return found
+
+
+def _families() -> Dict[int, List[int]]:
+    """Returns the children of every process, by what each says of its parent."""
+    found: Dict[int, List[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            text = _read("/proc/%s/stat" % name)
+            fields = text[text.rfind(")") + 2 :].split()
+            if len(fields) > 1:
+                found.setdefault(int(fields[1]), []).append(int(name))
     return found
 
 
@@ -76,6 +98,12 @@ def data_bytes() -> int:
     """Returns what the caller has mapped as data: what RLIMIT_DATA counts."""
     fields = _read("/proc/self/statm").split()
     return int(fields[5]) * _PAGE_BYTES if len(fields) > 5 else 0
+
+
+def virtual_bytes() -> int:
+    """Returns all that the caller has mapped: what RLIMIT_AS counts."""
+    fields = _read("/proc/self/statm").split()
+    return int(fields[0]) * _PAGE_BYTES if fields else 0
 
 
 def usage(pids: Iterable[int], zygote_bytes: int, *, with_memory: bool) -> TreeUsage:
@@ -98,8 +126,13 @@ def usage(pids: Iterable[int], zygote_bytes: int, *, with_memory: bool) -> TreeU
         processes += 1
         if with_memory:
             status = _read("/proc/%d/status" % pid)
-            anonymous = _kibibytes(status, "RssAnon:")
-            memory += anonymous - zygote_bytes if anonymous >= zygote_bytes else anonymous
+            # gVisor does not tell them apart, neither here nor in statm, where the zygote's come from.
+            tells_anonymous = "RssAnon:" in status
+            anonymous = _kibibytes(status, "RssAnon:" if tells_anonymous else "VmRSS:")
+            if tells_anonymous:
+                memory += anonymous - zygote_bytes if anonymous >= zygote_bytes else anonymous
+            else:  # and what is not touched yet does not count in a fork there: less than the zygote's says nothing
+                memory += max(0, anonymous - zygote_bytes)
             shared = max(shared, _kibibytes(status, "RssShmem:"))
     return TreeUsage(cpu_s, threads, processes, memory + shared)
 
@@ -139,10 +172,26 @@ def run_delay_s(pid: int) -> float:
 def disk_bytes(folder: int) -> int:
     """Returns how many bytes the files below a directory take, as far as they can be seen."""
     total = 0
-    for _, _, names, within in os.fwalk(".", dir_fd=folder):
-        for name in names:
-            try:
-                total += os.stat(name, dir_fd=within, follow_symlinks=False).st_blocks * 512
-            except OSError:
-                continue  # removed between listing and looking
+    waiting = [os.open(".", _FOLDER, dir_fd=folder)]
+    while waiting:
+        within = waiting.pop()
+        try:
+            # Opened anew, since what only names a folder cannot be read. Never by a path: what lies there may change
+            # at any moment into a link that leads elsewhere, or into a pipe that nobody writes to.
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=within)
+        except OSError:
+            continue  # the sample took away its own right to read it
+        finally:
+            os.close(within)
+        try:
+            for name in os.listdir(readable):
+                try:
+                    status = os.stat(name, dir_fd=readable, follow_symlinks=False)
+                    total += status.st_blocks * 512
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(os.open(name, _FOLDER, dir_fd=readable))
+                except OSError:
+                    continue  # removed between listing and looking
+        finally:
+            os.close(readable)
     return total

@@ -1,7 +1,8 @@
 """Builds the walls of a worker around the agent, once, at its start.
 
-Three ways, the strongest that the machine allows: as root (namespaces first, then for good another user), as an
-ordinary user (through a user namespace), or without namespaces, which is weak and has to be allowed.
+Four ways, the strongest that the machine allows: as root (namespaces first, then for good another user), as an
+ordinary user (through a user namespace), with namespaces but no file views where the kernel has no mount namespaces
+(the server decides whether that will do), or without namespaces, which is weak and has to be allowed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .blueprint import Blueprint
-from .walls import cgroup, namespaces, root, seccomp, syscalls
+from .walls import cgroup, limits, namespaces, probe, root, seccomp, syscalls
 
 _UNPRIVILEGED = (65534, 65534)
 """Who cells are outside when the agent was started by root."""
@@ -42,9 +43,13 @@ class Site(NamedTuple):
     private_folder: str
     owner: Optional[Tuple[int, int]]
     """Who the agent becomes; None when it stays who it is."""
+    planted: int = -1
+    """A set of semaphores that no cell may find, which shows that it has an IPC namespace; -1 where /proc shows it."""
 
     def clear(self) -> None:
         """Removes it."""
+        if self.planted >= 0:
+            probe.unplant(self.planted)
         for path in self.cgroups.paths if self.cgroups else []:
             cgroup.remove_tree(path)
         if self.private_folder:
@@ -65,10 +70,11 @@ def prepare(hello: Dict[str, Any], *, weak: bool) -> Site:
     owner = _UNPRIVILEGED if _can_step_down(weak=weak) else None
     cgroups, why = (None, "turned off") if hello.get("cgroup") == "off" else cgroup.prepare(owner)
     detail = "cgroup version %d" % cgroups.version if cgroups else "added up by the supervisor every 10 ms: %s" % why
-    folder = tempfile.mkdtemp(prefix="cupel-") if weak else ""
+    joinable = namespaces.can_be_joined()
+    folder = tempfile.mkdtemp(prefix="cupel-") if weak or not joinable else ""
     if folder and owner:
         os.chown(folder, *owner)
-    return Site(cgroups, detail, folder, owner)
+    return Site(cgroups, detail, folder, owner, -1 if weak or joinable else probe.plant())
 
 
 def _can_step_down(*, weak: bool) -> bool:
@@ -83,11 +89,17 @@ def _can_step_down(*, weak: bool) -> bool:
 def fork_with_namespaces() -> "tuple[int, bool]":
     """Forks the agent out of the machine's namespaces; returns the pid, and whether it is in its last ones.
 
-    Root gets a mount namespace first, to build the worker's root in; `enclose` goes on from there.
+    Root gets a mount namespace first, to build the worker's root in; `enclose` goes on from there. Where cells have
+    no file view the agent stays where it is: /proc, which cannot be mounted anew, names processes as seen from there.
 
     Raises:
         OSError: The machine forbids namespaces.
     """
+    if not namespaces.can_be_joined():
+        # Cells see us in /proc there, and are the same user outside: without this they could open our descriptors by
+        # /proc/PID/fd, the stream to the server among them. Inherited by all but cells, which set it back.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        return syscalls.clone(0), False
     if os.geteuid() == 0 and has_capability(21):
         return syscalls.clone(syscalls.CLONE_NEWNS), False
     return syscalls.clone(_OWN), True
@@ -105,6 +117,8 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
     Raises:
         OSError: A wall cannot be built.
     """
+    if site.private_folder:
+        return _without_file_views(site)
     if user_namespace:
         namespaces.map_ids((0, 0), outer)
     own_proc, links = root.build(hello.get("visible", []), hello.get("hidden", []), fresh_proc=user_namespace)
@@ -119,9 +133,11 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
     blueprint = Blueprint(
         namespaces=True,
+        file_view=True,
         own_proc=own_proc and _nested_proc_allowed(),
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
+        data_limit=True,
         private_folder="",
         links=links,
     )
@@ -133,13 +149,52 @@ def do_without(site: Site) -> Worker:
     if site.owner:
         _become(site.owner)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+    return _on_shared_files(site, own_namespaces=False)
+
+
+def _without_file_views(site: Site) -> Worker:
+    """Goes on where there are no mount namespaces: cells get all others, and a folder each.
+
+    Raises:
+        OSError: Not even those can be had.
+    """
+    if site.owner:
+        _become(site.owner)
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+    ids = (os.geteuid(), os.getegid())
+
+    def try_namespaces() -> None:
+        pid = namespaces.start_alone()
+        if pid == 0:
+            code = 1
+            try:
+                namespaces.map_own_ids(ids)
+                namespaces.furnish()
+                code = 0
+            except OSError as error:
+                sys.stderr.write("no namespaces for cells: %s\n" % error)
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+        if os.waitpid(pid, 0)[1] != 0:
+            raise OSError(1, "a cell cannot have namespaces")
+
+    if not _in_child(try_namespaces):
+        raise OSError(1, "namespaces are forbidden here, and mount namespaces do not exist")
+    return _on_shared_files(site, own_namespaces=True)
+
+
+def _on_shared_files(site: Site, *, own_namespaces: bool) -> Worker:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    if not own_namespaces:  # where cells have a PID namespace nothing outlives its parent into ours
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     blueprint = Blueprint(
-        namespaces=False,
+        namespaces=own_namespaces,
+        file_view=False,
         own_proc=os.path.exists("/proc/self/stat"),
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
+        data_limit=not _in_child(limits.map_beyond_data_limit),
         private_folder=site.private_folder,
         links=(),
     )

@@ -46,7 +46,7 @@ class Notice(NamedTuple):
     what: bytes
     number: int
     first: int
-    """The cell's first process; -1 without namespaces, or if it could not be started."""
+    """The cell's first process; -1 where there is none but the sample's, or if it could not be started."""
     value: int
     """The pid of a process that was forked, -1 if it could not be; the wait status of one that ended."""
     user_us: int
@@ -158,7 +158,8 @@ class Zygote:
         self._by_pid: Dict[int, _Cell] = {}
         self._stacks: List[int] = []
         self._stack_memory: List[Any] = []
-        self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if blueprint.namespaces else -1
+        self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if blueprint.file_view else -1
+        self._ids = (os.geteuid(), os.getegid())
         if not blueprint.namespaces:
             # What a sample leaves behind comes to us, so that it can be ended.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -171,7 +172,9 @@ class Zygote:
         gc.collect()
         gc.disable()  # a collection in the zygote would touch, and so copy, every page shared with cells
         gc.freeze()
-        self._footprint = cell.Footprint(tree.anonymous_bytes(), tree.data_bytes(), tree.resident_bytes())
+        self._footprint = cell.Footprint(
+            tree.anonymous_bytes(), tree.data_bytes(), tree.virtual_bytes(), tree.resident_bytes()
+        )
 
     def serve(self) -> NoReturn:
         """Forks what the agent asks for and tells how it ended, until the agent is gone."""
@@ -212,7 +215,7 @@ class Zygote:
             return  # it was ended meanwhile; the notice of that is under way
         one.is_last = bool(is_last)
         try:
-            if is_new and self._blueprint.namespaces:
+            if is_new and self._blueprint.file_view:
                 self._start_first_process(one)
             one.pid = self._fork(one, given, is_new=is_new)
         except OSError as error:
@@ -242,9 +245,10 @@ class Zygote:
         if one.first_fd >= 0:
             syscalls.setns(one.first_fd, syscalls.CLONE_NEWPID)  # our next child is born there
         try:
-            pid = syscalls.clone(0)
+            alone = self._blueprint.namespaces and one.first_fd < 0
+            pid = namespaces.start_alone() if alone else syscalls.clone(0)
             if pid == 0:
-                place = cell.Place(one.first_fd, "cell%d" % one.number, one.disk_bytes, is_new)
+                place = cell.Place(one.first_fd, "cell%d" % one.number, one.disk_bytes, is_new, self._ids)
                 descriptors = cell.Given.of(given)
                 cell.become_sample(descriptors, place, self._blueprint, self._filter, self._footprint)
         finally:
@@ -258,7 +262,9 @@ class Zygote:
         if one.first >= 0:
             os.kill(one.first, _SIGKILL)
         elif one.pid >= 0:
-            for pid in [*tree.descendants(one.pid), one.pid]:
+            # In a PID namespace it is the first process, with which the kernel ends all others.
+            below = [] if self._blueprint.namespaces else tree.descendants(one.pid)
+            for pid in [*below, one.pid]:
                 _kill(pid)
         else:
             self._forget(one)

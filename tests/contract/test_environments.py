@@ -29,6 +29,7 @@ class Several:
     """A runtime of several others, each with the environment of its name."""
 
     name = "several"
+    isolations = LocalRuntime.isolations
 
     def __init__(self, **runtimes: LocalRuntime) -> None:
         self._runtimes = runtimes

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _AGENT = Path(sandbox_server.__file__).parent / "agent"
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 NOBODY = 65534
+FILE_VIEW = frozenset({"mount_namespace", "private_filesystem", "own_proc"})
+REACHED = frozenset({"agent_out_of_reach"})
+NAMESPACES = frozenset({"user_namespace", "pid_namespace", "network_namespace", "ipc_namespace", "uts_namespace"})
 
 # Refuses what the cells' own filter refuses, namespaces among it, and becomes the interpreter.
 _WITHOUT_NAMESPACES = """#!{python} -sB
@@ -55,6 +58,8 @@ class Way:
         environment: What samples name.
         isolation: What samples ask for.
         engine: Whether it needs a Docker engine.
+        own_kernel: Whether its processes are not the machine's, but those of a kernel of their own.
+        missing: The walls of its workers that do not stand; all others have to.
     """
 
     name: str
@@ -64,6 +69,8 @@ class Way:
     environment: str = "local"
     isolation: Isolation = Isolation.CELL
     engine: bool = False
+    own_kernel: bool = False
+    missing: frozenset[str] = frozenset()
 
 
 def agent_copy(folder: Path) -> Path:
@@ -130,7 +137,12 @@ def _docker(_: Path) -> DockerRuntime:
 
 
 def _gvisor(_: Path) -> DockerRuntime:
-    return DockerRuntime(docker_options(oci_runtime="runsc", single_oci_runtime="runsc"))
+    weak = PoolPolicy(hello=Hello(cells=4, allow_weak=True), restart_pause_s=0.1)
+    return DockerRuntime(docker_options(oci_runtime="runsc", policy=weak))
+
+
+def _gvisor_single(_: Path) -> DockerRuntime:
+    return DockerRuntime(docker_options(single_oci_runtime="runsc"))
 
 
 def _no_gvisor() -> str:
@@ -143,11 +155,18 @@ def _no_gvisor() -> str:
 LOCAL_WAYS = (
     Way("as-is", True, _as_is),
     Way("ordinary-user", True, _as_nobody, _cannot_become_nobody),
-    Way("without-namespaces", False, _weak),
+    Way("without-namespaces", False, _weak, missing=NAMESPACES | FILE_VIEW | REACHED),
 )
 DOCKER_WAYS = (
     Way("docker", True, _docker, environment="python", engine=True),
     Way("docker-single", True, _docker, environment="python", isolation=Isolation.CONTAINER, engine=True),
-    Way("docker-runsc", True, _gvisor, _no_gvisor, environment="python", engine=True),
-)
+    Way(
+        "docker-runsc", False, _gvisor, _no_gvisor, environment="python", engine=True, own_kernel=True,
+        missing=FILE_VIEW | REACHED,
+    ),
+    Way(
+        "docker-runsc-single", False, _gvisor_single, _no_gvisor, environment="python",
+        isolation=Isolation.CONTAINER, engine=True, own_kernel=True,
+    ),
+)  # fmt: skip
 WAYS = LOCAL_WAYS + DOCKER_WAYS

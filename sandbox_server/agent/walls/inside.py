@@ -70,6 +70,18 @@ def open_descriptors() -> List[int]:
     return [number for number in range(256) if attempt(os.fstat, number) == ""]
 
 
+def no_new_privileges() -> str:
+    """Returns the flag where /proc/self/status lacks it (before Linux 4.10, and in gVisor)."""
+    return str(ctypes.CDLL(None).prctl(39, 0, 0, 0, 0))
+
+
+def reachable() -> List[int]:
+    """Returns the processes, but for this one, whose descriptors can be listed, and so opened."""
+    own = attempt(os.readlink, "/proc/self") or os.readlink("/proc/self")
+    others = [name for name in os.listdir("/proc") if name.isdigit() and name != own]
+    return [int(name) for name in others if attempt(os.listdir, "/proc/%s/fd" % name) == ""]
+
+
 disk = os.statvfs(".")
 fields = status()
 print(
@@ -86,15 +98,21 @@ print(
             "disk_bytes": disk.f_blocks * disk.f_frsize,
             "processes": [int(name) for name in os.listdir("/proc") if name.isdigit()],
             "proc_is_there": bool(fields),
+            "reachable": reachable(),
             "capabilities": int(fields["CapEff"], 16) | int(fields["CapPrm"], 16) if fields else None,
-            "no_new_privs": fields.get("NoNewPrivs"),
+            "no_new_privs": fields.get("NoNewPrivs", no_new_privileges()) if fields else None,
             "seccomp": fields.get("Seccomp"),
             "mount": libc("mount", b"none", b"/tmp", b"tmpfs", 0, None),
             "unshare": libc("unshare", 0x10000000),
             "ptrace": libc("ptrace", 16, os.getppid(), 0, 0),
+            "semaphores": libc("semget", 0x4375706C, 0, 0),
             "keyctl": libc("syscall", {"x86_64": 250, "aarch64": 219}.get(os.uname().machine, -1), 0, -3, 0),
             "descriptors": open_descriptors(),
             "core_limit": resource.getrlimit(resource.RLIMIT_CORE)[1],
+            "minor_limits": {
+                "message queues": resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1],
+                "pending signals": resource.getrlimit(resource.RLIMIT_SIGPENDING)[1],
+            },
             "file_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
             "session": os.getsid(0) == os.getpid(),
         }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, NamedTuple
 
+from . import syscalls
+
 _NAMES = (
     ("user", "user_namespace"), ("pid", "pid_namespace"), ("mnt", "mount_namespace"),
     ("net", "network_namespace"), ("ipc", "ipc_namespace"), ("uts", "uts_namespace"),
@@ -25,13 +27,31 @@ def _source() -> str:
         return file.read()
 
 
+_PLANTED = 0x4375706C
+"""The key of the semaphores that `plant` makes; `inside` has the same number."""
 PROGRAM = _source()
 """What runs inside a cell. Read at import: the worker's root, once built, does not show the agent's files."""
 
 
 def own_namespaces() -> Dict[str, int]:
-    """Returns the caller's namespaces, to compare with those of a cell."""
-    return {short: os.stat("/proc/self/ns/" + short).st_ino for short, _ in _NAMES}
+    """Returns those of the caller's namespaces that this kernel shows, to compare with those of a cell."""
+    found = {}
+    for short, _ in _NAMES:
+        try:
+            found[short] = os.stat("/proc/self/ns/" + short).st_ino
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def plant() -> int:
+    """Makes a set of semaphores which `inside` looks for; returns its id."""
+    return syscalls.make_semaphores(_PLANTED)
+
+
+def unplant(number: int) -> None:
+    """Removes what `plant` made."""
+    syscalls.remove_semaphores(number)
 
 
 def judge(
@@ -69,6 +89,9 @@ def judge(
             "shows %d processes" % len(seen["processes"]) if seen["proc_is_there"] else "empty",
         )
     )
+    reachable = ", ".join(map(str, seen["reachable"]))
+    detail = "descriptors of processes %s can be opened" % reachable if reachable else "no descriptor can be opened"
+    walls.append(Wall("agent_out_of_reach", not reachable, detail))
     refused = {name: seen[name] for name in ("mount", "unshare", "ptrace", "keyctl")}
     filtered = seen["seccomp"] in ("2", None) and all(error == "EPERM" for error in refused.values())
     detail = ", ".join("%s: %s" % (name, error or "succeeded") for name, error in refused.items())
@@ -76,7 +99,9 @@ def judge(
     walls.append(_from_status("no_capabilities", seen["capabilities"], 0))
     walls.append(_from_status("no_new_privileges", seen["no_new_privs"], "1"))
     limited = seen["core_limit"] == 0 and seen["file_limit"] <= limits["open_files"] and seen["session"]
-    walls.append(Wall("resource_limits", limited, "open files %d, core %d" % (seen["file_limit"], seen["core_limit"])))
+    detail = "open files %d, core %d" % (seen["file_limit"], seen["core_limit"])
+    detail += "".join(", %s %d" % one for one in sorted(seen["minor_limits"].items()))
+    walls.append(Wall("resource_limits", limited, detail))
     walls.append(Wall("closed_descriptors", set(seen["descriptors"]) <= {0, 1, 2, 3}, "open: %s" % seen["descriptors"]))
     walls.append(Wall("unprivileged_user", outer_uid != 0, "uid %d outside the cell" % outer_uid))
     walls.append(memory)
@@ -85,13 +110,16 @@ def judge(
 
 def _namespace(seen: Dict[str, Any], own: Dict[str, int], short: str, name: str) -> Wall:
     inside = seen["namespaces"].get(short)
-    if inside is not None:
+    if inside is not None and short in own:
         return Wall(name, inside != own[short], "its own" if inside != own[short] else "shared with the worker")
-    # Without a /proc the numbers cannot be read; what they would cause can.
+    if short == "mnt" and short not in own:
+        return Wall(name, False, "this kernel has none")
+    # Where the numbers cannot be read, what they would cause can.
     effects = {"user": seen["uid"] == 1000, "pid": seen["parent"] == 0, "net": seen["interfaces"] == ["lo"],
                "uts": seen["hostname"] == "cell"}  # fmt: skip
-    effects["mnt"] = effects["ipc"] = effects["user"] and effects["pid"]
-    return Wall(name, effects[short], "seen by its effects: /proc is empty")
+    effects["mnt"] = effects["user"] and effects["pid"]
+    effects["ipc"] = effects["mnt"] and seen["semaphores"] == "ENOENT"
+    return Wall(name, effects[short], "seen by its effects: /proc does not show it")
 
 
 def _from_status(name: str, value: Any, wanted: Any) -> Wall:

@@ -194,6 +194,19 @@ def drop_capabilities() -> None:
         _fail("capset")
 
 
+def make_semaphores(key: int) -> int:
+    """Makes a set of one System V semaphore that everybody may see, or finds it; returns its id."""
+    number: int = _libc.semget(ctypes.c_int(key), 1, 0o1666)  # IPC_CREAT
+    if number < 0:
+        _fail("semget")
+    return number
+
+
+def remove_semaphores(number: int) -> None:
+    """Removes a set of semaphores, if it is still there."""
+    _libc.semctl(number, 0, 0)  # IPC_RMID
+
+
 def close_range(first: int, last: int) -> None:
     """Closes every descriptor from `first` to `last`."""
     if first <= last and _close_range(_SYS_CLOSE_RANGE, first, last, 0):
