@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import docker
 import grpc
 import pytest
 from cupel_client.gen import sandbox_service_pb2 as pb
@@ -20,6 +21,8 @@ from cupel_client.gen import sandbox_service_pb2_grpc as pb_grpc
 from google.protobuf.duration_pb2 import Duration
 
 from tests.conftest import leave_out_without
+from tests.engine import leave_out_without_engine
+from tests.integration.docker.served import containers_of, engine_client, possessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +116,14 @@ def namespaces(pid: int) -> set[str]:
     return found
 
 
+def cgroup(pid: int) -> str:
+    """The cgroups of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def own_mounts() -> list[str]:
     lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if line.startswith(("cupel ", "cell "))]
@@ -128,6 +139,7 @@ class Target:
     secret_file: Path
     listener: socket.socket
     log: Path
+    runtime: str = "local"
     token: str = field(default_factory=lambda: secrets.token_hex(12))
     abstract: str = ""
     secret: str = ""
@@ -186,16 +198,33 @@ class Target:
         self.seen |= family
 
     def family(self) -> set[int]:
-        """Everything that descends from the server."""
+        """Everything that descends from the server, and from the first processes of its containers."""
         parents = processes()
-        found = {self.process.pid}
+        first = {self.process.pid, *self.containers().values()}
+        found = set(first)
         while more := {child for child, parent in parents.items() if parent in found} - found:
             found |= more
         return found - {self.process.pid}
 
+    def containers(self) -> dict[str, int]:
+        """The server's containers that run, with their first processes, as far as these are this machine's."""
+        if self.runtime != "docker":
+            return {}
+        found = {}
+        with engine_client() as client:
+            for one in containers_of(self.process.pid):
+                try:
+                    pid = client.api.inspect_container(one.id)["State"]["Pid"]
+                except docker.errors.NotFound:
+                    continue
+                # An engine of another machine tells numbers that mean nothing here.
+                if pid and one.id in cgroup(pid):
+                    found[one.id] = pid
+        return found
+
     def cells(self) -> set[int]:
-        """The processes of cells: two PID namespaces below the server."""
-        outside = depth(self.process.pid)
+        """The processes of cells: two PID namespaces below the worker's first process."""
+        outside = depth(next(iter(self.containers().values()), self.process.pid))
         return {pid for pid in self.family() if depth(pid) > outside + 1}
 
     def groups(self) -> set[str]:
@@ -208,9 +237,20 @@ class Target:
         return found
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    leave_out_without()
+RUNTIMES = {
+    "local": (),
+    "docker": ("--runtime", "docker", "--docker-environments", "python", "--environment", "python"),
+}
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    runtime: str = request.param
+    if runtime == "docker":
+        leave_out_without_engine("python")
+    else:
+        leave_out_without()
+    owned = possessions() if runtime == "docker" else set()
     folder = tmp_path_factory.mktemp("target")
     secret_file = folder / "secret"
     secret_file.write_text("secret", encoding="utf-8")
@@ -236,6 +276,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
                 "json",
                 "--slots",
                 "4",
+                *RUNTIMES[runtime],
             ],
             env={**os.environ, "CUPEL_SANDBOX_PROFILES": "{}", "CUPEL_SECRET": secret},
             stdout=subprocess.PIPE,
@@ -245,13 +286,16 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         with process, grpc.insecure_channel(address) as channel:
             assert process.stdout.readline().startswith(b"listening on")
             stub = pb_grpc.SandboxServiceStub(channel)
-            one = Target(process, stub, address, secret_file, listener, log, abstract=abstract, secret=secret)
+            one = Target(process, stub, address, secret_file, listener, log, runtime, abstract=abstract, secret=secret)
             one.look()
             yield one
             one.look()
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
         must_be_gone(one, mounts)
+        if runtime == "docker":
+            assert containers_of(process.pid) == []
+            assert possessions() == owned
         for door in (listener, hidden):
             door.setblocking(False)
             with pytest.raises(BlockingIOError):

@@ -14,8 +14,6 @@ from tests.adversarial.conftest import limits, task
 if TYPE_CHECKING:
     from tests.adversarial.conftest import Target
 
-pytestmark = pytest.mark.walls
-
 FOLDER = Path(__file__).parent / "programs"
 # What the negative control (part 4) is for. A cheat that leaves this list must be seen by another layer; one that has
 # to be added to it is a hole.
@@ -80,6 +78,16 @@ def test_a_hostile_program(target: Target, one: Program) -> None:
     assert len(outcome.stdout.head) + len(outcome.stdout.tail) <= 4096
     assert outcome.explanation.isprintable()
     assert not outcome.missing_walls
+
+
+def test_what_is_looked_for_afterwards_would_be_seen(target: Target) -> None:
+    if target.runtime == "docker" and not target.containers():
+        pytest.skip("the engine is on another machine")
+    answer = target.send(**task("script", "import time; time.sleep(1)"))
+    while not target.cells():
+        assert not answer.done()
+    answer.result()
+    target.must_be_well()
 
 
 def test_only_what_a_later_layer_must_see_passes() -> None:

@@ -15,8 +15,6 @@ from tests.adversarial.conftest import HONEST, limits, task
 if TYPE_CHECKING:
     from tests.adversarial.conftest import Target
 
-pytestmark = pytest.mark.walls
-
 KINDS = ("script", "unittest", "function_check", "stdio")
 DEEP = 100_000
 SOURCES = {
