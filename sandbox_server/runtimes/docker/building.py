@@ -202,8 +202,8 @@ class ImageEngine:
         return inspected
 
     def untag(self, reference: str) -> None:
-        """Takes a name from an image; one that has no other goes, and the build cache keeps its steps."""
-        self._client.api.remove_image(reference, noprune=True)
+        """Takes a name from an image; one that has no other goes, with the steps that only it was made of."""
+        self._client.api.remove_image(reference)
 
     def forget(self, image_id: str) -> None:
         """Removes an image that lost its last tag, if nothing else needs it. The build cache keeps its steps."""
