@@ -9,7 +9,7 @@ PROTO_BASE ?= $(shell main=$$(git rev-parse -q --verify origin/main || git rev-p
   if [ "$$main" = "$$(git rev-parse HEAD)" ]; then echo HEAD~1; else echo origin/main; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check proto proto-check proto-breaking format lint types imports bench images images-lock clean
+.PHONY: help setup demo test check proto proto-check proto-breaking format lint types imports bench bench-peers images images-lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -65,6 +65,9 @@ proto-breaking: setup
 
 bench: setup  ## Measure: samples per second beside HumanEval's own evaluator, cost of a cell, memory
 	@$(BIN)/python -m tests.performance
+
+bench-peers: setup  ## Compare with the original evaluators on the same samples (PEERS='--only humaneval'; all: 20 minutes or more)
+	@$(BIN)/python -m tests.performance.peers $(PEERS)
 
 images: setup  ## Build the images of all environments (IMAGES_NETWORK=host where builds need this machine's network)
 	@$(BIN)/cupel-sandbox images build $(IMAGES)
