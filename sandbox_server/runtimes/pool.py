@@ -84,6 +84,8 @@ class WorkerPool:
     @property
     def serving(self) -> bool:
         """Whether samples can be run, now or after a restart that is under way."""
+        if self._worker is not None:
+            return True  # also while the engine that is to replace it is away
         return self._described is not None and self._hopeless() is None
 
     @property
