@@ -23,6 +23,8 @@ class Blueprint(NamedTuple):
     seccomp: bool
     data_limit: bool
     """Whether RLIMIT_DATA counts memory that is mapped, as Linux does since 4.7; else RLIMIT_AS has to do."""
+    cell_ids: Tuple[int, int]
+    """The uid and gid of cells outside all namespaces."""
     private_folder: str
     """Without file views: a folder below which each cell gets its own working directory."""
     links: Tuple[Tuple[str, str], ...]

@@ -18,7 +18,7 @@ import struct
 import sys
 import time
 from socket import SCM_RIGHTS, SOL_SOCKET
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, NoReturn, Sequence
 
 from . import files, harness
 from .walls import capabilities, namespaces, root, seccomp, syscalls
@@ -98,8 +98,6 @@ class Place(NamedTuple):
     """The size of the cell's file system."""
     is_new: bool
     """Whether the cell has to be built; else another process of it has been here before."""
-    zygote_ids: Tuple[int, int]
-    """The uid and gid of the zygote, which cannot be asked from inside a fresh user namespace."""
 
 
 def times(message: bytes) -> "tuple[int, int]":
@@ -186,7 +184,6 @@ def _enter(place: Place, blueprint: Blueprint) -> str:
     """Builds the cell around the caller, or joins it; returns the working directory."""
     if not blueprint.file_view:
         if blueprint.namespaces:
-            namespaces.map_own_ids(place.zygote_ids)
             namespaces.furnish()
         work = os.path.join(blueprint.private_folder, place.folder)
         if place.is_new:

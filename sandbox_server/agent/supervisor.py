@@ -303,6 +303,8 @@ class Run:
 def memory_file(name: str, content: bytes) -> int:
     """Returns a descriptor of an anonymous file with this content, at its start: nobody has to pump it."""
     descriptor = os.memfd_create(name)
+    # Else everybody's, and where cells see the agent's descriptors in /proc, theirs to write to.
+    os.fchmod(descriptor, 0o600)
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -20,6 +20,8 @@ from .walls import cgroup, limits, namespaces, probe, root, seccomp, syscalls
 
 _UNPRIVILEGED = (65534, 65534)
 """Who cells are outside when the agent was started by root."""
+_TO_BE_ANOTHER = (1, 5, 6, 7)
+"""CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETGID, CAP_SETUID: to have cells be another user, end them and read their files."""
 _OWN = syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 """The agent's own namespaces. As their first process it takes everything with it when it ends, however it ends; and
 with a user namespace that owns the PID namespace, zygotes may put children into those of cells and return."""
@@ -67,10 +69,10 @@ def has_capability(number: int) -> bool:
 
 def prepare(hello: Dict[str, Any], *, weak: bool) -> Site:
     """Makes what needs the first privileges: cgroups, and the folder that the weak way needs."""
-    owner = _UNPRIVILEGED if _can_step_down(weak=weak) else None
+    joinable = namespaces.can_be_joined()
+    owner = _UNPRIVILEGED if (weak or joinable) and _can_step_down(weak=weak) else None
     cgroups, why = (None, "turned off") if hello.get("cgroup") == "off" else cgroup.prepare(owner)
     detail = "cgroup version %d" % cgroups.version if cgroups else "added up by the supervisor every 10 ms: %s" % why
-    joinable = namespaces.can_be_joined()
     folder = tempfile.mkdtemp(prefix="cupel-") if weak or not joinable else ""
     if folder and owner:
         os.chown(folder, *owner)
@@ -96,9 +98,6 @@ def fork_with_namespaces() -> "tuple[int, bool]":
         OSError: The machine forbids namespaces.
     """
     if not namespaces.can_be_joined():
-        # Cells see us in /proc there, and are the same user outside: without this they could open our descriptors by
-        # /proc/PID/fd, the stream to the server among them. Inherited by all but cells, which set it back.
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         return syscalls.clone(0), False
     if os.geteuid() == 0 and has_capability(21):
         return syscalls.clone(syscalls.CLONE_NEWNS), False
@@ -138,6 +137,7 @@ def enclose(hello: Dict[str, Any], site: Site, outer: Tuple[int, int], *, user_n
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
         data_limit=True,
+        cell_ids=outer,
         private_folder="",
         links=links,
     )
@@ -149,26 +149,30 @@ def do_without(site: Site) -> Worker:
     if site.owner:
         _become(site.owner)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-    return _on_shared_files(site, own_namespaces=False)
+    return _on_shared_files(site, (os.geteuid(), os.getegid()), own_namespaces=False)
 
 
 def _without_file_views(site: Site) -> Worker:
     """Goes on where there are no mount namespaces: cells get all others, and a folder each.
 
+    There cells see us in /proc, and whoever is the same user outside can open our descriptors by /proc/PID/fd, the
+    stream to the server among them. So they become another user, where we may make them one; where not, the test of
+    the walls says so.
+
     Raises:
         OSError: Not even those can be had.
     """
-    if site.owner:
-        _become(site.owner)
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-    ids = (os.geteuid(), os.getegid())
+    cell_ids = (os.geteuid(), os.getegid())
+    if cell_ids[0] == 0 and all(map(has_capability, _TO_BE_ANOTHER)):
+        cell_ids = _UNPRIVILEGED
+        os.setgroups([])
+        os.chmod(site.private_folder, 0o1733)  # each cell makes its folder in it by itself, and so owns it
 
     def try_namespaces() -> None:
-        pid = namespaces.start_alone()
+        pid = namespaces.start_alone(cell_ids)
         if pid == 0:
             code = 1
             try:
-                namespaces.map_own_ids(ids)
                 namespaces.furnish()
                 code = 0
             except OSError as error:
@@ -181,10 +185,10 @@ def _without_file_views(site: Site) -> Worker:
 
     if not _in_child(try_namespaces):
         raise OSError(1, "namespaces are forbidden here, and mount namespaces do not exist")
-    return _on_shared_files(site, own_namespaces=True)
+    return _on_shared_files(site, cell_ids, own_namespaces=True)
 
 
-def _on_shared_files(site: Site, *, own_namespaces: bool) -> Worker:
+def _on_shared_files(site: Site, cell_ids: Tuple[int, int], *, own_namespaces: bool) -> Worker:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not own_namespaces:  # where cells have a PID namespace nothing outlives its parent into ours
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -195,10 +199,11 @@ def _on_shared_files(site: Site, *, own_namespaces: bool) -> Worker:
         cgroups=site.cgroups is not None,
         seccomp=_filter_works(),
         data_limit=not _in_child(limits.map_beyond_data_limit),
+        cell_ids=cell_ids,
         private_folder=site.private_folder,
         links=(),
     )
-    return Worker(blueprint, site.cgroups, site.memory_detail, os.geteuid())
+    return Worker(blueprint, site.cgroups, site.memory_detail, cell_ids[0])
 
 
 def _continue_in_child(flags: int) -> None:

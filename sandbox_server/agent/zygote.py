@@ -159,7 +159,6 @@ class Zygote:
         self._stacks: List[int] = []
         self._stack_memory: List[Any] = []
         self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if blueprint.file_view else -1
-        self._ids = (os.geteuid(), os.getegid())
         if not blueprint.namespaces:
             # What a sample leaves behind comes to us, so that it can be ended.
             syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
@@ -246,9 +245,9 @@ class Zygote:
             syscalls.setns(one.first_fd, syscalls.CLONE_NEWPID)  # our next child is born there
         try:
             alone = self._blueprint.namespaces and one.first_fd < 0
-            pid = namespaces.start_alone() if alone else syscalls.clone(0)
+            pid = namespaces.start_alone(self._blueprint.cell_ids) if alone else syscalls.clone(0)
             if pid == 0:
-                place = cell.Place(one.first_fd, "cell%d" % one.number, one.disk_bytes, is_new, self._ids)
+                place = cell.Place(one.first_fd, "cell%d" % one.number, one.disk_bytes, is_new)
                 descriptors = cell.Given.of(given)
                 cell.become_sample(descriptors, place, self._blueprint, self._filter, self._footprint)
         finally:

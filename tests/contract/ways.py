@@ -162,7 +162,7 @@ DOCKER_WAYS = (
     Way("docker-single", True, _docker, environment="python", isolation=Isolation.CONTAINER, engine=True),
     Way(
         "docker-runsc", False, _gvisor, _no_gvisor, environment="python", engine=True, own_kernel=True,
-        missing=FILE_VIEW | REACHED,
+        missing=FILE_VIEW,
     ),
     Way(
         "docker-runsc-single", False, _gvisor_single, _no_gvisor, environment="python",

@@ -11,7 +11,8 @@ import json
 import os
 import resource
 import socket
-from typing import Any, Callable, Dict, List
+import stat
+from typing import Any, Callable, Dict, List, Tuple
 
 
 def attempt(call: Callable[..., object], *arguments: Any) -> str:
@@ -75,11 +76,32 @@ def no_new_privileges() -> str:
     return str(ctypes.CDLL(None).prctl(39, 0, 0, 0, 0))
 
 
-def reachable() -> List[int]:
-    """Returns the processes, but for this one, whose descriptors can be listed, and so opened."""
-    own = attempt(os.readlink, "/proc/self") or os.readlink("/proc/self")
-    others = [name for name in os.listdir("/proc") if name.isdigit() and name != own]
-    return [int(name) for name in others if attempt(os.listdir, "/proc/%s/fd" % name) == ""]
+def opened(path: str) -> bool:
+    """Returns whether a descriptor of another process can be opened to write to what it is of, devices aside."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    is_device = stat.S_ISCHR(os.fstat(descriptor).st_mode)
+    os.close(descriptor)
+    return not is_device
+
+
+def identity(status: os.stat_result) -> Tuple[int, int]:
+    """Returns what tells one file from all others."""
+    return status.st_dev, status.st_ino
+
+
+def reachable() -> List[str]:
+    """Returns the descriptors of other processes, but for this program's own streams, that can be opened."""
+    found = []
+    own = os.readlink("/proc/self") if attempt(os.readlink, "/proc/self") == "" else ""
+    streams = {identity(os.fstat(number)) for number in (1, 2)}
+    for name in os.listdir("/proc"):
+        folder = "/proc/%s/fd" % name
+        if name.isdigit() and name != own and attempt(os.listdir, folder) == "":
+            found += ["%s/%s" % (folder, number) for number in os.listdir(folder)]
+    return [path for path in found if opened(path) and identity(os.stat(path)) not in streams]
 
 
 disk = os.statvfs(".")

@@ -79,24 +79,32 @@ def start_first_process(stack_top: int) -> int:
     return pid
 
 
-def start_alone() -> int:
+def start_alone(outer: Tuple[int, int]) -> int:
     """Forks into fresh namespaces, all but a mount namespace; returns 0 in the child, its pid in the caller.
 
     For kernels whose namespaces cannot be joined. The child is the first process in there: all else in there ends
-    with it. It has yet to call `map_own_ids`.
-    """
-    return syscalls.clone(_WITHOUT_MOUNTS)
-
-
-def map_own_ids(outer: Tuple[int, int]) -> None:
-    """Makes a process that `start_alone` forked a sample's user.
+    with it.
 
     Args:
-        outer: The uid and gid of whoever forked it.
+        outer: The uid and gid that the child has outside.
     """
-    # What was inherited of the agent, which hides from cells, gives /proc/self to root.
-    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-    map_ids((CELL_ID, CELL_ID), outer)
+    read_end, write_end = os.pipe()
+    pid = syscalls.clone(_WITHOUT_MOUNTS)
+    if pid == 0:
+        os.close(write_end)
+        if not os.read(read_end, 1):
+            os._exit(1)  # the ids could not be mapped, as the caller says
+        os.close(read_end)
+        os.setresgid(CELL_ID, CELL_ID, CELL_ID)
+        os.setresuid(CELL_ID, CELL_ID, CELL_ID)
+        return 0
+    os.close(read_end)
+    try:
+        map_ids((CELL_ID, CELL_ID), outer, str(pid))
+        os.write(write_end, b"1")
+    finally:
+        os.close(write_end)
+    return pid
 
 
 def join(first: int) -> None:

@@ -89,8 +89,8 @@ def judge(
             "shows %d processes" % len(seen["processes"]) if seen["proc_is_there"] else "empty",
         )
     )
-    reachable = ", ".join(map(str, seen["reachable"]))
-    detail = "descriptors of processes %s can be opened" % reachable if reachable else "no descriptor can be opened"
+    reachable = ", ".join(seen["reachable"][:5])
+    detail = "to be opened: %s" % reachable if reachable else "none of its descriptors can be opened"
     walls.append(Wall("agent_out_of_reach", not reachable, detail))
     refused = {name: seen[name] for name in ("mount", "unshare", "ptrace", "keyctl")}
     filtered = seen["seccomp"] in ("2", None) and all(error == "EPERM" for error in refused.values())

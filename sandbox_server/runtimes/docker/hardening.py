@@ -20,6 +20,11 @@ USER = "1000:1000"
 AGENT = "/opt/cupel/agent/launch.py"
 _TMP_BYTES = 64 << 20
 _SHM_BYTES = 1 << 20
+_KERNEL_OF_ITS_OWN = "runsc"
+_TO_MAKE_CELLS_ANOTHER_USER = ("DAC_OVERRIDE", "KILL", "SETGID", "SETUID")
+"""What an agent under gVisor needs to keep cells off its own descriptors (docs/isolation.md).
+
+Root and its capabilities are those of gVisor's kernel, a process that has none on the machine."""
 _PROFILE = Path("seccomp") / "worker.json"
 _HERE = Path(__file__).resolve()
 # In a wheel the folder is inside the package; in a checkout it is the repository's.
@@ -96,6 +101,9 @@ def worker_container(image: str, interpreter: str, server: str, shape: Shape, en
     }
     if shape.oci_runtime:
         host_config["runtime"] = shape.oci_runtime
+    if _KERNEL_OF_ITS_OWN in shape.oci_runtime:
+        config["user"] = "0:0"
+        host_config["cap_add"] = list(_TO_MAKE_CELLS_ANOTHER_USER)
     # Docker covers parts of /proc, and where parts are covered the kernel refuses cells a /proc of their own. The
     # container is as unprivileged as before: what these files allow, they allow to root alone. The command line calls
     # this systempaths=unconfined.
