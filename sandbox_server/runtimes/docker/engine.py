@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -80,6 +81,7 @@ class Engine:
     def __init__(self, timeout_s: float = _TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
         self._client: docker.DockerClient | None = None
+        self._connecting = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
 
     async def facts(self) -> EngineFacts:
@@ -197,11 +199,23 @@ class Engine:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._call, action, what)
 
+    def _connect(self) -> docker.DockerClient:
+        # Several threads may come here at once. None waits for another: an engine that is silent would cost the last
+        # one the patience of all.
+        client = docker.from_env(timeout=int(self._timeout_s))
+        with self._connecting:
+            if self._client is None:
+                self._client = client
+            kept = self._client
+        if kept is not client:
+            client.close()
+        return kept
+
     def _call(self, action: Callable[[docker.DockerClient], _Result], what: str) -> _Result:
         client = self._client
         try:
             if client is None:
-                client = self._client = docker.from_env(timeout=int(self._timeout_s))
+                client = self._connect()
             return action(client)
         except docker.errors.ImageNotFound as error:
             raise ImageError(f"cannot {what}: the engine does not have it; `cupel-sandbox images build`") from error
