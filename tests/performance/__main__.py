@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from cupel_client.gen import sandbox_service_pb2 as pb
 
-from tests.performance import cells, memory, throughput
+from tests.performance import cells, isolation, memory, throughput
 from tests.performance.machine import Machine, load
 from tests.performance.original import MeasurementError
 from tests.performance.samples import read_problems
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "humaneval.jsonl.gz"
-SECTIONS = ("throughput", "cells", "memory")
+SECTIONS = ("throughput", "cells", "memory", "isolation")
 _MEMORY_SAMPLES = 20_000
 
 
@@ -41,13 +41,14 @@ def main(
     if not data.exists():
         raise click.ClickException(f"{data} is not there; say --data with a copy of HumanEval.jsonl.gz")
     out.mkdir(parents=True, exist_ok=True)
-    sections = only or (SECTIONS if with_memory else SECTIONS[:2])
+    sections = only or (SECTIONS[:3] if with_memory else SECTIONS[:2])
     measures: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[dict[str, Any]], str]]] = {
         "throughput": (
             lambda: throughput.measure(out, data, samples or 1640, rounds, beside=not alone),
             throughput.tell,
         ),
         "cells": (lambda: cells.measure(samples or 300), cells.tell),
+        "isolation": (lambda: isolation.measure(samples or 200), isolation.tell),
         "memory": (lambda: memory.measure(_tasks(data), samples or _MEMORY_SAMPLES), memory.tell),
     }
     machine, busy = Machine.here(), load()
