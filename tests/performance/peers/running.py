@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ _TOLD_EACH_S = 60.0
 _LONGEST_S = 2 * 3600.0
 """No contest takes that long: a command that does hangs."""
 _TAIL_BYTES = 3000
+_RESULTS = ("*_eval_results.json", "*_pass_at_k.json", "*_outcomes.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Cost:
 
     Attributes:
         wall_s: From its start to its end.
+        results_s: From its start to when its result files were written. EvalPlus' command may stay for 20 s more.
         cpu_s: CPU time of all its processes, as far as it was seen; see docs/peers.md.
         containers_cpu_s: How much of it was used in containers.
         load_before: The machine's load over the last minute, before it began.
@@ -42,34 +44,42 @@ class Cost:
     """
 
     wall_s: float
+    results_s: float
     cpu_s: float
     containers_cpu_s: float
     load_before: float
     load_after: float
 
 
-def run_peer(command: Sequence[str], variables: Mapping[str, str], log: Path) -> Cost:
+def run_peer(command: Sequence[str], variables: Mapping[str, str], log: Path, result: Path) -> Cost:
     """Runs an original evaluator's command, in an empty folder of its own.
 
     Its CPU time is what the kernel accounts to it: its own, and that of all its descendants that were waited for.
 
+    Args:
+        command: Program and words.
+        variables: Its environment variables.
+        log: Where its output goes.
+        result: The file that it leaves its verdicts in; removed before, since it would be loaded instead of made.
+
     Raises:
-        MeasurementError: It failed.
+        MeasurementError: It failed, or left no verdicts.
     """
-    # A short path: the sockets of multiprocessing's managers lie below it. What a sample has left running may write to it
-    # while it is removed, which is no fault of the measurement.
+    result.unlink(missing_ok=True)
+    # A short path: the sockets of multiprocessing's managers lie below it. What a sample has left running may write
+    # to it while it is removed, which is no fault of the measurement.
     with tempfile.TemporaryDirectory(prefix="peer-", ignore_cleanup_errors=True) as folder:
-        before, began = load()[0], time.monotonic()
+        before, began, began_at = load()[0], time.monotonic(), time.time()
         with _started(command, {**variables, "TMPDIR": folder}, log, folder) as process:
             # The only way to the CPU time of this child alone.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         wall_s = time.monotonic() - began
     _check(process, command, log, (0,))
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, 0.0, before, load()[0])
+    return Cost(wall_s, _until([result], began_at), usage.ru_utime + usage.ru_stime, 0.0, before, load()[0])
 
 
-def run_cupel(command: Sequence[str], variables: Mapping[str, str], log: Path, *, containers: bool) -> Cost:
+def run_cupel(command: Sequence[str], variables: Mapping[str, str], log: Path, out: Path, *, containers: bool) -> Cost:
     """Runs a command of Cupel's, which starts a sandbox server.
 
     Its CPU time is that of its processes, which on the local runtime are all there are; workers of the docker runtime
@@ -79,23 +89,29 @@ def run_cupel(command: Sequence[str], variables: Mapping[str, str], log: Path, *
         command: Program and words.
         variables: Its environment variables.
         log: Where its output goes.
+        out: Where its result files go.
         containers: Whether it has workers in containers.
 
     Raises:
         MeasurementError: It failed, or the time of its containers cannot be read.
     """
-    before, began = load()[0], time.monotonic()
+    before, began, began_at = load()[0], time.monotonic(), time.time()
     with _started(command, variables, log) as process, RoleTimes(process.pid) as roles:
-        if containers:
-            with ContainerTimes(process.pid) as workers:
-                process.wait()
-            containers_cpu_s = workers.seconds
-        else:
+        with ContainerTimes(process.pid) if containers else nullcontext() as workers:
             process.wait()
-            containers_cpu_s = 0.0
         wall_s = time.monotonic() - began
     _check(process, command, log, (0, 5))  # 5: some samples were not judged, which the contest tells
-    return Cost(wall_s, sum(roles.seconds.values()) + containers_cpu_s, containers_cpu_s, before, load()[0])
+    containers_cpu_s = workers.seconds if workers is not None else 0.0
+    results_s = _until([path for end in _RESULTS for path in out.glob(end)], began_at)
+    return Cost(wall_s, results_s, sum(roles.seconds.values()) + containers_cpu_s, containers_cpu_s, before, load()[0])
+
+
+def _until(results: Sequence[Path], began_at: float) -> float:
+    """Returns the seconds until the last of these files was written."""
+    try:
+        return max(path.stat().st_mtime for path in results) - began_at
+    except (FileNotFoundError, ValueError) as error:
+        raise MeasurementError(f"a command ended well and left no results: {error}") from error
 
 
 @contextmanager

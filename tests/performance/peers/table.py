@@ -13,13 +13,12 @@ from tests.performance import figures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HEADER = ("", "wall s", "samples/s", "CPU s", "passed", "times as fast", "CPU / peer's", "verdicts that differ")
+HEADER = ("", "wall s", "ratio", "results after s", "ratio", "samples/s", "CPU s", "ratio", "passed", "differ")
+LEGEND = (
+    "Each ratio is the original's figure divided by that of the row: above 1, the original takes more. Samples/s is by "
+    'wall time. "differ" counts verdicts that are not the original\'s. Several rounds: median (range).'
+)
 _MOST_DIFFERENCES = 40
-
-
-def ratio(rounds: Sequence[Mapping[str, Any]], name: str, field: str) -> list[float]:
-    """Returns the original's figure divided by a contestant's, round by round: they ran one after the other."""
-    return [one["peer"][field] / one[name][field] for one in rounds]
 
 
 def rows(contest: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -28,17 +27,18 @@ def rows(contest: Mapping[str, Any]) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name, title in contest["contestants"].items():
         walls = [one[name]["wall_s"] for one in rounds]
-        is_peer = name == "peer"
         found.append(
             (
                 title,
                 _spread(walls, 1),
+                _ratio(rounds, name, "wall_s"),
+                _spread([one[name]["results_s"] for one in rounds], 1),
+                _ratio(rounds, name, "results_s"),
                 _spread([contest["samples"] / wall for wall in walls], 1),
                 _spread([one[name]["cpu_s"] for one in rounds], 1),
+                _ratio(rounds, name, "cpu_s"),
                 _counts([one[name]["passed"] for one in rounds]),
-                "1" if is_peer else _spread(ratio(rounds, name, "wall_s"), 2),
-                "1" if is_peer else _spread([1 / value for value in ratio(rounds, name, "cpu_s")], 2),
-                "" if is_peer else _counts([len(one[name]["differences"]) for one in rounds]),
+                "" if name == "peer" else _counts([len(one[name]["differences"]) for one in rounds]),
             )
         )
     return found
@@ -88,12 +88,13 @@ def plain(contests: Mapping[str, Mapping[str, Any]]) -> str:
         text.append(f"{contest['title']}: {about(contest)}")
         text += [f"  {'; '.join(_named(contest, line))}" for line in unlike(contest)[:_MOST_DIFFERENCES]]
         text += _left_out(contest)
+    text.append(LEGEND)
     return "\n".join(text)
 
 
 def for_terminal(contests: Mapping[str, Mapping[str, Any]]) -> Table:
     """Returns the table for a terminal."""
-    table = Table(*HEADER, title="The original evaluators and Cupel on the same samples", title_justify="left")
+    table = Table(*HEADER, title="The original evaluators and Cupel on the same samples", caption=LEGEND)
     for column in table.columns[1:]:
         column.justify = "right"
     for contest in contests.values():
@@ -115,7 +116,8 @@ def markdown(contests: Mapping[str, Mapping[str, Any]]) -> str:
             header = ("verdicts that differ", *contest["contestants"].values())
             text += ["", *_markdown_table(header, differing[:_MOST_DIFFERENCES]), *_left_out(contest)]
         text.append("")
-    return "\n".join(text).rstrip()
+    text.append(LEGEND)
+    return "\n".join(text)
 
 
 def _markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
@@ -133,6 +135,11 @@ def _named(contest: Mapping[str, Any], line: Sequence[str]) -> list[str]:
 def _left_out(contest: Mapping[str, Any]) -> list[str]:
     more = len(unlike(contest)) - _MOST_DIFFERENCES
     return [f"  and {more} more, which results/peers.json has"] if more > 0 else []
+
+
+def _ratio(rounds: Sequence[Mapping[str, Any]], name: str, field: str) -> str:
+    """Returns the original's figure divided by a contestant's, round by round: they ran one after the other."""
+    return "1" if name == "peer" else _spread([one["peer"][field] / one[name][field] for one in rounds], 2)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:

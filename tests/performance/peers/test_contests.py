@@ -116,7 +116,14 @@ def contest(*rounds: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(wall_s: float, cpu_s: float, passed: int, *differing: list[str]) -> dict[str, Any]:
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "passed": passed, "load_before": 0.5, "differences": list(differing)}
+    return {
+        "wall_s": wall_s,
+        "results_s": wall_s / 2,
+        "cpu_s": cpu_s,
+        "passed": passed,
+        "load_before": 0.5,
+        "differences": list(differing),
+    }
 
 
 def test_ratios_are_those_of_runs_beside_each_other() -> None:
@@ -124,9 +131,10 @@ def test_ratios_are_those_of_runs_beside_each_other() -> None:
     second = {"peer": run(40, 20, 99), "cupel-docker": run(10, 10, 100, ["A/1", "timeout", "PASSED"])}
     found = contest(first, second)
     assert table.rows(found) == [
-        ("theirs", "25.0 (10.0 to 40.0)", "6.2 (2.5 to 10.0)", "20.0 (20.0 to 20.0)", "99", "1", "1", ""),
-        ("cupel", "7.5 (5.0 to 10.0)", "15.0 (10.0 to 20.0)", "7.5 (5.0 to 10.0)", "100", "3.00 (2.00 to 4.00)",
-         "0.38 (0.25 to 0.50)", "1"),
+        ("theirs", "25.0 (10.0 to 40.0)", "1", "12.5 (5.0 to 20.0)", "1", "6.2 (2.5 to 10.0)",
+         "20.0 (20.0 to 20.0)", "1", "99", ""),
+        ("cupel", "7.5 (5.0 to 10.0)", "3.00 (2.00 to 4.00)", "3.8 (2.5 to 5.0)", "3.00 (2.00 to 4.00)",
+         "15.0 (10.0 to 20.0)", "7.5 (5.0 to 10.0)", "3.00 (2.00 to 4.00)", "100", "1"),
     ]  # fmt: skip
     assert table.unlike(found) == [("A/1", "fail or timeout", "PASSED")]
 
@@ -138,6 +146,6 @@ def test_a_part_and_missing_rounds_are_said_in_every_form() -> None:
     assert "A/1; peer: a b|c; cupel-docker: PASSED" in table.plain(found)
     text = table.markdown(found)
     assert f"### {said}\n2026-01-02, 2 CPUs; limits: 3 s; load before: 0.5 to 0.5. Loud." in text
-    assert "| cupel | 5.0 | 20.0 | 5.0 | 99 | 2.00 | 0.25 | 1 |" in text
+    assert "| cupel | 5.0 | 2.00 | 2.5 | 2.00 | 20.0 | 5.0 | 4.00 | 99 | 1 |" in text
     assert "| A/1 | a b\\|c | PASSED |" in text
     assert table.for_terminal(found).row_count == 3
