@@ -93,14 +93,16 @@ def identity(status: os.stat_result) -> Tuple[int, int]:
 
 
 def reachable() -> List[str]:
-    """Returns the descriptors of other processes, but for this program's own streams, that can be opened."""
+    """Returns what can be opened of other processes: memory, and descriptors but for this program's own streams."""
     found = []
     own = os.readlink("/proc/self") if attempt(os.readlink, "/proc/self") == "" else ""
     streams = {identity(os.fstat(number)) for number in (1, 2)}
     for name in os.listdir("/proc"):
         folder = "/proc/%s/fd" % name
-        if name.isdigit() and name != own and attempt(os.listdir, folder) == "":
-            found += ["%s/%s" % (folder, number) for number in os.listdir(folder)]
+        if name.isdigit() and name != own:
+            found.append("/proc/%s/mem" % name)
+            if attempt(os.listdir, folder) == "":
+                found += ["%s/%s" % (folder, number) for number in os.listdir(folder)]
     return [path for path in found if opened(path) and identity(os.stat(path)) not in streams]
 
 

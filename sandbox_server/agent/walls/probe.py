@@ -90,7 +90,7 @@ def judge(
         )
     )
     reachable = ", ".join(seen["reachable"][:5])
-    detail = "to be opened: %s" % reachable if reachable else "none of its descriptors can be opened"
+    detail = "to be opened: %s" % reachable if reachable else "neither its memory nor its descriptors can be opened"
     walls.append(Wall("agent_out_of_reach", not reachable, detail))
     refused = {name: seen[name] for name in ("mount", "unshare", "ptrace", "keyctl")}
     filtered = seen["seccomp"] in ("2", None) and all(error == "EPERM" for error in refused.values())
