@@ -66,7 +66,7 @@ proto-breaking: setup
 bench: setup  ## Measure: samples per second beside HumanEval's own evaluator, cost of a cell, memory
 	@$(BIN)/python -m tests.performance
 
-bench-peers: setup  ## Compare with the original evaluators on the same samples (PEERS='--only humaneval'; all: 20 minutes or more)
+bench-peers: setup  ## Compare with the original evaluators on the same samples (PEERS='--only humaneval'; all of it: half an hour)
 	@$(BIN)/python -m tests.performance.peers $(PEERS)
 
 images: setup  ## Build the images of all environments (IMAGES_NETWORK=host where builds need this machine's network)

@@ -51,9 +51,14 @@ def test_nothing_of_a_command_is_left_when_the_run_is_interrupted(tmp_path: Path
         raise KeyboardInterrupt
     assert process.returncode == -9
     with pytest.raises(ProcessLookupError):
-        while True:  # until whoever inherits its child has waited for it; one that lives on runs into pytest's timeout
-            os.killpg(process.pid, 0)
-            time.sleep(0.01)
+        signal_until_gone(process.pid)
+
+
+def signal_until_gone(group: int) -> None:
+    """Raises once whoever inherits the group's last process has waited for it; else pytest's timeout does."""
+    while True:
+        os.killpg(group, 0)
+        time.sleep(0.01)
 
 
 def test_an_environment_is_made_anew_for_other_pins_and_another_interpreter(tmp_path: Path) -> None:
