@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import ssl
 import struct
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_Result = TypeVar("_Result")
 _HEADER = struct.Struct(">BxxxI")
 _STDERR = 2
 _COPY_BYTES = 1 << 16
@@ -86,8 +88,9 @@ async def open_streams(
 def bridged(attached: Any) -> socket.socket:
     """Returns a plain socket to what the SDK's `attach_socket` returned, whatever carries it.
 
-    A connection to a local engine, or one over plain TCP, is a socket already. What asyncio cannot adopt (TLS, which
-    lives above its descriptor, or a pipe through ssh) is copied by two threads to and from a pair of sockets.
+    A connection to a local engine, or one over plain TCP, is a socket already. What asyncio cannot adopt is copied to
+    and from a pair of sockets: TLS, which lives above its descriptor, by one thread, since OpenSSL does not bear a
+    reader and a writer at once; a pipe through ssh by two.
     """
     carrier = getattr(attached, "_sock", attached)
     if isinstance(carrier, socket.socket) and not isinstance(carrier, ssl.SSLSocket):
@@ -97,11 +100,73 @@ def bridged(attached: Any) -> socket.socket:
         attached.close()
         carrier.close()
         return plain
-    carrier.settimeout(None)
     ours, theirs = socket.socketpair()
-    for copy in (lambda: _copy(carrier.recv, theirs.sendall), lambda: _copy(theirs.recv, carrier.sendall)):
-        threading.Thread(target=_and_close, args=(copy, carrier, theirs), daemon=True, name="attach").start()
+    if isinstance(carrier, ssl.SSLSocket):
+        # The SDK hangs its answer on the connection, whose reader keeps it open for as long as it is there itself.
+        response = getattr(carrier, "_response", None)
+        _in_thread(lambda: _pump(carrier, theirs), carrier, theirs, *([response] if response is not None else ()))
+        return ours
+    carrier.settimeout(None)
+    _in_thread(lambda: _copy(carrier.recv, theirs.sendall), carrier, theirs)
+    _in_thread(lambda: _copy(theirs.recv, carrier.sendall), carrier, theirs)
     return ours
+
+
+def _in_thread(copy: Callable[[], None], *ends: Any) -> None:
+    threading.Thread(target=_and_close, args=(copy, *ends), daemon=True, name="attach").start()
+
+
+def _pump(carrier: ssl.SSLSocket, theirs: socket.socket) -> None:
+    """Copies both ways until one end is closed."""
+    carrier.setblocking(False)
+    theirs.setblocking(False)
+    ways = (_Way(carrier, theirs), _Way(theirs, carrier))
+    while not any(way.ended for way in ways):
+        waits: dict[socket.socket, int] = {}
+        # Each has its turn: what an agent says without end must not hold up what is said to it.
+        moved = [way.move(waits) for way in ways]
+        if not any(moved):
+            poll = select.poll()
+            for end, events in waits.items():
+                poll.register(end, events)
+            poll.poll()
+
+
+class _Way:
+    """One direction between two sockets that do not block. It holds one piece: a full target stops the source."""
+
+    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+        self._source = source
+        self._target = target
+        self._held = b""
+        self.ended = False
+
+    def move(self, waits: dict[socket.socket, int]) -> bool:
+        """Takes a piece, or hands one on; returns whether it could, and notes what it waits for if not."""
+        if self._held:
+            sent = _attempted(lambda: self._target.send(self._held), self._target, select.POLLOUT, waits)
+            self._held = self._held[sent or 0 :]
+            return sent is not None
+        piece = _attempted(lambda: self._source.recv(_COPY_BYTES), self._source, select.POLLIN, waits)
+        self._held = piece or b""
+        self.ended = piece == b""
+        return piece is not None
+
+
+def _attempted(
+    action: Callable[[], _Result], end: socket.socket, usual: int, waits: dict[socket.socket, int]
+) -> _Result | None:
+    """Does what may have to wait; returns None, and notes for which event of which end, if it has to."""
+    try:
+        return action()
+    except ssl.SSLWantReadError:
+        event = select.POLLIN
+    except ssl.SSLWantWriteError:
+        event = select.POLLOUT
+    except BlockingIOError:
+        event = usual
+    waits[end] = waits.get(end, 0) | event
+    return None
 
 
 def _copy(receive: Callable[[int], bytes], send: Callable[[bytes], Any]) -> None:
@@ -113,7 +178,7 @@ def _and_close(copy: Callable[[], None], *ends: Any) -> None:
     with contextlib.suppress(OSError):  # either end may go first; both are closed then
         copy()
     for end in ends:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):  # not all that can be closed can be shut down
             end.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             end.close()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 _THREADS = 16
 _TIMEOUT_S = 60.0
+_SOME_VERSION = "1.41"
 _GONE_TRIES = 100
 _GONE_PAUSE_S = 0.05
 _NO_SPACE = ("no space left on device", "disk quota exceeded")
@@ -202,7 +203,7 @@ class Engine:
     def _connect(self) -> docker.DockerClient:
         # Several threads may come here at once. None waits for another: an engine that is silent would cost the last
         # one the patience of all.
-        client = docker.from_env(timeout=int(self._timeout_s))
+        client = _client(int(self._timeout_s))
         with self._connecting:
             if self._client is None:
                 self._client = client
@@ -240,6 +241,22 @@ class Engine:
                 f"cannot {what}: no Docker engine answers ({_first_line(error)}). "
                 "Is it running, and is DOCKER_HOST right?"
             ) from error
+
+
+def _client(timeout_s: int) -> docker.DockerClient:
+    """Connects as the DOCKER_ variables say, and as they alone say.
+
+    requests would let REQUESTS_CA_BUNDLE replace the certificates of DOCKER_CERT_PATH, and proxies come between.
+    """
+    asking = docker.from_env(timeout=timeout_s, version=_SOME_VERSION)  # which keeps it from asking by itself
+    asking.api.trust_env = False
+    try:
+        version = str(asking.api.version(api_version=False)["ApiVersion"])
+    finally:
+        asking.close()
+    client = docker.from_env(timeout=timeout_s, version=version)
+    client.api.trust_env = False
+    return client
 
 
 def _remove(client: docker.DockerClient, container_id: str) -> bool:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import select
+import shutil
 import socket
+import ssl
 import struct
-from typing import Any
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_server.runtimes.docker.attach import _Demultiplexer, bridged, open_streams
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STDOUT, STDERR = 1, 2
 PIECES = st.lists(st.tuples(st.sampled_from((STDOUT, STDERR)), st.binary(max_size=300)), max_size=20)
@@ -165,5 +173,88 @@ async def test_the_end_of_a_container_comes_through(wrap: Any) -> None:
     stdout, stdin, stderr = await open_streams(bridged(Attached(wrap(ours))), 1 << 16)
     theirs.close()
     assert await stdout.read() == b""
+    assert await stderr.read() == b""
+    stdin.close()
+
+
+class Tls:
+    """A TLS connection in one process: what the SDK would return, and the engine's end of it."""
+
+    def __init__(self, folder: Path) -> None:
+        words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        subprocess.run(
+            ["openssl", *words, "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True
+        )
+        serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        serving.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        asking = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+        asking.check_hostname = False
+        near, far = socket.socketpair()
+        with ThreadPoolExecutor(1) as thread:
+            accepting = thread.submit(serving.wrap_socket, far, server_side=True)
+            self.ours = asking.wrap_socket(near)
+            self.engine = accepting.result()
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    return Tls(tmp_path)
+
+
+async def test_tls_both_ways_at_once(tls: Tls) -> None:
+    stdout, stdin, stderr = await open_streams(bridged(Attached(tls.ours)), 1 << 16)
+    big = bytes(range(256)) * 8000
+    got = bytearray()
+
+    def engine_reads() -> None:
+        while len(got) < len(big) and (data := tls.engine.recv(1 << 16)):
+            got.extend(data)
+
+    # The engine's end must not be read and written at once either: it answers once it has all.
+    stdin.write(big)
+    await asyncio.to_thread(engine_reads)
+    assert got == big
+    sending = asyncio.create_task(asyncio.to_thread(tls.engine.sendall, framed([(STDOUT, big), (STDERR, b"oops")])))
+    stdin.write(b"meanwhile")
+    assert await stdout.readexactly(len(big)) == big
+    assert await stderr.readexactly(4) == b"oops"
+    await sending
+    assert await asyncio.to_thread(tls.engine.recv, 100) == b"meanwhile"
+    stdin.close()
+    assert await asyncio.to_thread(tls.engine.recv, 100) == b""
+    tls.engine.close()
+
+
+async def test_tls_a_flood_does_not_hold_up_what_is_said(tls: Tls) -> None:
+    stdout, stdin, _ = await open_streams(bridged(Attached(tls.ours)), 1 << 16)
+    said = asyncio.create_task(asyncio.to_thread(tls.engine.recv, 100))
+    stdin.write(b"stop")
+    assert await said == b"stop"
+    flood = asyncio.create_task(asyncio.to_thread(flooding, tls.engine))
+    await stdout.readexactly(1 << 20)
+    stdin.write(b"enough")
+    await stdin.drain()
+    while not flood.done():
+        await stdout.read(1 << 16)
+    assert await flood == b"enough"
+    stdin.close()
+    tls.engine.close()
+
+
+def flooding(engine: ssl.SSLSocket) -> bytes:
+    """Sends until something comes."""
+    piece = framed([(STDOUT, bytes(1 << 14))])
+    while not select.select([engine], [], [], 0)[0]:
+        engine.sendall(piece)
+    return engine.recv(100)
+
+
+async def test_tls_the_end_of_a_container_comes_through(tls: Tls) -> None:
+    stdout, stdin, stderr = await open_streams(bridged(Attached(tls.ours)), 1 << 16)
+    await asyncio.to_thread(tls.engine.sendall, framed([(STDOUT, b"last words")]))
+    tls.engine.close()
+    assert await stdout.read() == b"last words"
     assert await stderr.read() == b""
     stdin.close()
