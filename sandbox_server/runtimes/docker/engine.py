@@ -42,7 +42,7 @@ class Image:
     """An image of an environment."""
 
     reference: str
-    """A tag if it has one, else its digest."""
+    """A tag."""
     digest: str
     labels: Mapping[str, str]
     created: str
@@ -102,7 +102,7 @@ class Engine:
         )
 
     async def images(self) -> list[Image]:
-        """Returns the images of environments, the newest first.
+        """Returns the images of environments, the newest first; one that lost its tag was replaced or removed.
 
         Raises:
             EngineUnavailableError: It does not answer.
@@ -111,13 +111,12 @@ class Engine:
             lambda client: [
                 (str(image.id), image.tags, image.labels, image.attrs)
                 for image in client.images.list(filters={"label": labels.ENVIRONMENT})
+                if image.tags
             ],
             "list images",
         )
         images = [
-            Image(
-                tags[0] if tags else digest, digest, dict(marks), str(more.get("Created", "")), int(more.get("Size", 0))
-            )
+            Image(tags[0], digest, dict(marks), str(more.get("Created", "")), int(more.get("Size", 0)))
             for digest, tags, marks, more in found
         ]
         return sorted(images, key=lambda image: image.created, reverse=True)

@@ -259,8 +259,10 @@ class DockerRuntime:
 def chosen(images: Sequence[Image], options: DockerOptions) -> dict[str, Image]:
     """Returns the image of each environment to serve: the newest of its name.
 
+    Where no environment was named, those whose image holds another agent are left out, and the log tells of them.
+
     Raises:
-        ImageError: One that was named is missing, none was found at all, or one is of another version of the agent.
+        ImageError: One that was named is missing or holds another agent, or there is none to serve.
     """
     newest: dict[str, Image] = {}
     for image in images:
@@ -276,11 +278,14 @@ def chosen(images: Sequence[Image], options: DockerOptions) -> dict[str, Image]:
         )
     old = [name for name in names if newest[name].labels.get(labels.AGENT) != options.agent_digest]
     if old:
-        raise ImageError(
+        words = (
             f"the images of {', '.join(old)} hold the agent of another version; "
             f"`cupel-sandbox images build {' '.join(old)}` renews them"
         )
-    return {name: newest[name] for name in names}
+        if options.environments or len(old) == len(names):
+            raise ImageError(words)
+        _log.warning("images_left_out", reason=words)
+    return {name: newest[name] for name in names if name not in old}
 
 
 def default_limits(definition: Mapping[str, Any], maximum: Limits) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from sandbox_server.errors import ImageError
 from sandbox_server.runtimes.docker import labels
@@ -44,8 +45,17 @@ def test_one_that_was_named_and_is_missing() -> None:
 
 def test_one_that_holds_another_agent() -> None:
     images = [image("new"), image("old", agent="another"), image("older", agent="")]
-    with pytest.raises(ImageError, match=r"images of old, older hold the agent of another version.*build old older`"):
-        chosen(images, DockerOptions("ours"))
+    words = r"images of old, older hold the agent of another version.*build old older`"
+    with pytest.raises(ImageError, match=words):
+        chosen(images, DockerOptions("ours", ("new", "old", "older")))
+    with pytest.raises(ImageError, match=words):
+        chosen(images[1:], DockerOptions("ours"))
+
+
+def test_one_that_holds_another_agent_is_left_out_if_nobody_named_it() -> None:
+    with capture_logs() as told:
+        assert list(chosen([image("new"), image("old", agent="another")], DockerOptions("ours"))) == ["new"]
+    assert [one["event"] for one in told] == ["images_left_out"]
 
 
 def test_a_definition_is_read() -> None:
