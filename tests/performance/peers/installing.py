@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tests.performance.original import MeasurementError
+from tests.performance.peers.account import OWN, Account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +78,13 @@ class Installed:
         peer: Its name.
         folder: Its virtual environment.
         home: Where it, and what it runs, may keep caches: never the user's own home.
+        account: Who runs it.
     """
 
     peer: str
     folder: Path
     home: Path
+    account: Account = OWN
 
     @property
     def python(self) -> str:
@@ -106,6 +109,7 @@ class Installed:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CUPEL_", "PYTHON"))}
         return {
             **kept,
+            **self.account.variables,
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "VIRTUAL_ENV": str(self.folder),
             "HOME": str(self.home),
@@ -127,9 +131,21 @@ def install(recipe: Recipe, folder: Path) -> Installed:
     """
     interpreter = _interpreter(recipe)
     found = Installed(recipe.peer, folder / recipe.peer, folder / "home")
-    stamp, digest = found.folder / _STAMP, recipe.digest(interpreter)
-    if stamp.exists() and stamp.read_text(encoding="utf-8").splitlines()[:1] == [digest]:
-        return found
+    if not _is_there(found, recipe.digest(interpreter)):
+        _make(recipe, interpreter, found)
+    account = Account.ordinary()
+    if not account.can_run(found.python):
+        account = OWN
+    account.owns(found.home)
+    return replace(found, account=account)
+
+
+def _is_there(found: Installed, digest: str) -> bool:
+    stamp = found.folder / _STAMP
+    return stamp.exists() and stamp.read_text(encoding="utf-8").splitlines()[:1] == [digest]
+
+
+def _make(recipe: Recipe, interpreter: str, found: Installed) -> None:
     click.echo(f"{recipe.peer}: making {found.folder} (once) ...")
     shutil.rmtree(found.folder, ignore_errors=True)
     found.home.mkdir(parents=True, exist_ok=True)
@@ -139,23 +155,25 @@ def install(recipe: Recipe, folder: Path) -> Installed:
     if recipe.last:
         _run([found.python, "-W", "ignore", "-c", recipe.last], found.variables())
     frozen = _run([found.python, "-m", "pip", "--disable-pip-version-check", "freeze", "--all"])
-    stamp.write_text(f"{digest}\n{frozen}", encoding="utf-8")  # last: without it the environment counts as half made
-    return found
+    # Last: without it the environment counts as half made.
+    (found.folder / _STAMP).write_text(f"{recipe.digest(interpreter)}\n{frozen}", encoding="utf-8")
 
 
 def _interpreter(recipe: Recipe) -> str:
+    """Returns the interpreter to make an environment with: one that the peer's account can start, if there is any."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if recipe.python in ("", here):
-        # Not that of a virtual environment, whose packages come and go.
-        return str(Path(sys.base_prefix) / "bin" / f"python{here}")
-    name = f"python{recipe.python}"
-    path = shutil.which(name)
-    if path is None:
-        raise MeasurementError(
-            f"{recipe.peer} needs Python {recipe.python}, for which its packages are pinned, and there is no {name} on "
-            f"PATH; install it, or leave this contest out (--only)"
-        )
-    return path
+    name = f"python{recipe.python or here}"
+    # Not that of a virtual environment, whose packages come and go.
+    places = [str(Path(sys.base_prefix) / "bin" / name), shutil.which(name), f"/usr/bin/{name}"]
+    program = f"import sys, venv, ensurepip; sys.exit('%d.%d' % sys.version_info[:2] != {name[6:]!r})"
+    for account in (Account.ordinary(), OWN):
+        for place in places:
+            if place is not None and account.can_run(place, program):
+                return place
+    raise MeasurementError(
+        f"{recipe.peer} needs {name} with its venv module, and there is none at {' or '.join(filter(None, places))}; "
+        f"install it, or leave this contest out (--only)"
+    )
 
 
 def _run(command: Sequence[str], variables: dict[str, str] | None = None) -> str:

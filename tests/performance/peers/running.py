@@ -10,18 +10,19 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tests.performance.machine import load
 from tests.performance.original import MeasurementError
+from tests.performance.peers.account import OWN, Account
 from tests.performance.peers.containers import ContainerTimes
 from tests.performance.processes import RoleTimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 _TOLD_EACH_S = 60.0
 _LONGEST_S = 2 * 3600.0
@@ -51,7 +52,9 @@ class Cost:
     load_after: float
 
 
-def run_peer(command: Sequence[str], variables: Mapping[str, str], log: Path, result: Path) -> Cost:
+def run_peer(
+    command: Sequence[str], variables: Mapping[str, str], log: Path, result: Path, account: Account = OWN
+) -> Cost:
     """Runs an original evaluator's command, in an empty folder of its own.
 
     Its CPU time is what the kernel accounts to it: its own, and that of all its descendants that were waited for.
@@ -61,6 +64,7 @@ def run_peer(command: Sequence[str], variables: Mapping[str, str], log: Path, re
         variables: Its environment variables.
         log: Where its output goes.
         result: The file that it leaves its verdicts in; removed before, since it would be loaded instead of made.
+        account: Who runs it.
 
     Raises:
         MeasurementError: It failed, or left no verdicts.
@@ -69,8 +73,9 @@ def run_peer(command: Sequence[str], variables: Mapping[str, str], log: Path, re
     # A short path: the sockets of multiprocessing's managers lie below it. What a sample has left running may write
     # to it while it is removed, which is no fault of the measurement.
     with tempfile.TemporaryDirectory(prefix="peer-", ignore_cleanup_errors=True) as folder:
+        account.owns(Path(folder))
         before, began, began_at = load()[0], time.monotonic(), time.time()
-        with _started(command, {**variables, "TMPDIR": folder}, log, folder) as process:
+        with _started(command, {**variables, "TMPDIR": folder}, log, folder, account) as process:
             # The only way to the CPU time of this child alone.
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -116,7 +121,11 @@ def _until(results: Sequence[Path], began_at: float) -> float:
 
 @contextmanager
 def _started(
-    command: Sequence[str], variables: Mapping[str, str], log: Path, folder: str | None = None
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    log: Path,
+    folder: str | None = None,
+    account: Account = OWN,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Starts a command in a session of its own, of which nothing is left when the block ends early or hangs."""
     with (
@@ -129,6 +138,7 @@ def _started(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            **account.switches,
         ) as process,
     ):
         over = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.performance.original import MeasurementError
+from tests.performance.peers.account import OWN, Account
 from tests.performance.peers.installing import Installed, Recipe
 from tests.performance.peers.running import _started, run_peer
 
@@ -88,3 +90,25 @@ def test_a_peer_gets_a_home_of_its_own_and_none_of_our_settings(
     assert found["HOME"] == str(tmp_path / "home")
     assert found["PATH"].startswith(f"{tmp_path / 'venv' / 'bin'}:")
     assert found["MORE"] == "x"
+
+
+def test_an_ordinary_user_runs_peers_as_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert Account.ordinary() == OWN
+    assert not OWN.is_root
+    assert OWN.switches == OWN.variables == {}
+
+
+def test_root_runs_peers_as_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    nobody = pwd.getpwnam("nobody")
+    found = Account.ordinary()
+    assert found.switches == {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+    assert not found.is_root
+    assert OWN.is_root
+
+
+def test_an_interpreter_counts_if_it_starts_and_its_program_ends_well(tmp_path: Path) -> None:
+    assert OWN.can_run(sys.executable)
+    assert not OWN.can_run(sys.executable, "import no_such_module")
+    assert not OWN.can_run(str(tmp_path / "python"))
