@@ -138,8 +138,9 @@ def _print(contests: dict[str, Any]) -> None:
     if console.is_terminal:
         console.print()
         console.print(table.for_terminal(contests))
-        for contest in contests.values():
-            console.print(f"{contest['title']}: {table.about(contest)}", markup=False, highlight=False)
+        for name, contest in contests.items():
+            text = f"{name}: {table.caption(contest)}. {table.about(contest)}"
+            console.print(text, markup=False, highlight=False)
     else:
         click.echo(f"\n{table.plain(contests)}")
 

@@ -6,6 +6,7 @@ import itertools
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from tests.performance import figures
@@ -93,15 +94,17 @@ def plain(contests: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def for_terminal(contests: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Returns the table for a terminal."""
-    table = Table(*HEADER, title="The original evaluators and Cupel on the same samples", caption=LEGEND)
+    """Returns the table for a terminal, which has no room for ranges, nor for what each contest is about."""
+    headers = (header.replace(" after", "\nafter").replace("/", "\n/") for header in HEADER)
+    table = Table(*headers, title="The original evaluators and Cupel on the same samples", caption=LEGEND, box=SIMPLE)
     for column in table.columns[1:]:
         column.justify = "right"
-    for contest in contests.values():
+        column.no_wrap = True
+    for name, contest in contests.items():
         table.add_section()
-        table.add_row(f"[bold]{caption(contest)}")
-        for line in rows(contest):
-            table.add_row(*line)
+        table.add_row(f"[bold]{name}")
+        for title, *cells in rows(contest):
+            table.add_row(title, *(cell.partition(" (")[0] for cell in cells))
     return table
 
 
