@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _CGROUPS = Path("/sys/fs/cgroup")
 _READ_EACH_S = 0.1
 _LISTED_EACH = 5
-"""So many readings apart: the engine is asked less often, since it answers on the same CPUs."""
+"""So many readings apart once there is one: the engine is asked less often, since it answers on the same CPUs."""
 
 
 class ContainerTimes:
@@ -67,7 +67,8 @@ class ContainerTimes:
             raise MeasurementError(f"the CPU time of containers cannot be told: {self._failed}") from self._failed
         if not self._seconds:
             raise MeasurementError(
-                "the CPU time of containers cannot be told: none was seen, or the engine's are not on this machine"
+                "the CPU time of containers cannot be told: none was seen: the engine's are not on this machine, "
+                "or they were gone at once, and more problems would do"
             )
         return sum(self._seconds.values())
 
@@ -77,7 +78,7 @@ class ContainerTimes:
             try:
                 turn = 0
                 while not self._over.wait(_READ_EACH_S):
-                    if turn % _LISTED_EACH == 0:
+                    if turn % _LISTED_EACH == 0 or not self._accounts:
                         self._find(client.api)
                     turn += 1
                     self._read()

@@ -28,6 +28,15 @@ def test_a_result_of_before_is_removed_and_the_command_gets_a_folder_that_goes_w
     assert cost.containers_cpu_s == 0
 
 
+def test_nothing_that_a_command_left_running_outlives_it(tmp_path: Path) -> None:
+    result = tmp_path / "result"
+    sleep = "[sys.executable, '-c', 'import time; time.sleep(6000)']"
+    leave = f"import os, subprocess, sys; subprocess.Popen({sleep}); open(sys.argv[1], 'w').write(str(os.getpid()))"
+    run_peer([sys.executable, "-W", "ignore", "-c", leave, str(result)], os.environ, tmp_path / "log", result)
+    with pytest.raises(ProcessLookupError):
+        signal_until_gone(int(result.read_text()))
+
+
 def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; print('no disk'); sys.exit(3)"]
     with pytest.raises(MeasurementError, match=r"(?s)exit code 3; it said .*no disk"):
