@@ -18,7 +18,7 @@ from orchestrator.dispatch.endpoints import FixedEndpoints, parse_addresses, sur
 from orchestrator.errors import InterruptedRunError, NoSandboxError
 from orchestrator.interruption import Interruption
 from orchestrator.journal import sample_digest
-from orchestrator.ordering import sleepers_first
+from orchestrator.ordering import longest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -73,7 +73,7 @@ class Session:
             errors.NoSandboxError: No server can be reached or started, or all were lost for good.
             errors.InterruptedRunError: The user stopped the run.
         """
-        ordered = sleepers_first(pending, self._plan.sample)
+        ordered = longest_first(pending, self._plan.sample)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(self._main(ordered))
 

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         "their memory: this many times what a sample holds while it sleeps has to fit.",
     )
     slots: int = Field(
-        default_factory=lambda given: min(4 * _CORES, given.get("cells", _MOST_CELLS)),
+        default_factory=lambda given: min(3 * _CORES, given.get("cells", _MOST_CELLS)),
         ge=1,
         le=_MOST_CELLS,
         description="How many cells are awake at once, that is, want a CPU, when another one is placed.",

@@ -70,7 +70,18 @@ def run_cupel(samples: Path, data: Path, out: Path, count: int) -> tuple[Cost, d
     began = time.monotonic()
     with (
         subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", "evaluate", *words, "--no-resume", "--quiet", "--json"],
+            [
+                sys.executable,
+                "-m",
+                "orchestrator",
+                "evaluate",
+                *words,
+                "--runtime",
+                "local",
+                "--no-resume",
+                "--quiet",
+                "--json",
+            ],
             env={name: value for name, value in os.environ.items() if not name.startswith("CUPEL_")},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.model import FunctionCheckTask, Sample, ScriptTask, StdioTask, Task, UnittestTask
-from orchestrator.ordering import likely_sleep_s, sleepers_first
+from orchestrator.ordering import likely_extra_s, longest_first
 
 TESTS = """
 class TestCases(unittest.TestCase):
@@ -27,6 +27,8 @@ class TestCases(unittest.TestCase):
         ("def f(command, timeout: int = 60): pass", "", 6.0),
         ("def f(run_duration=5): pass", TESTS, 1.0),
         ("time.sleep(1e9)", "", 1.0),
+        ("model.fit(X_train, Y_train, epochs=200, batch_size=1)", TESTS, 30.0),
+        ("model.fit(X)\nprint(epochs)", TESTS, 0.0),
         ("time.sleep(100000)", "", 600.0),
         ("def oversleep(x): return x + 7", "", 0.0),
         ("asleep = 7", TESTS, 0.0),
@@ -34,12 +36,12 @@ class TestCases(unittest.TestCase):
     ],
 )
 def test_guesses_by_what_is_asked_for(solution: str, test: str, seconds: float) -> None:
-    assert likely_sleep_s(solution, test) == pytest.approx(seconds)
+    assert likely_extra_s(solution, test) == pytest.approx(seconds)
 
 
 @given(st.text(), st.text())
 def test_any_text_is_guessed_at(solution: str, test: str) -> None:
-    assert 0.0 <= likely_sleep_s("sleep(" + solution, "timeout=" + test) <= 600.0
+    assert 0.0 <= likely_extra_s("sleep(" + solution, "timeout=" + test) <= 600.0
 
 
 def sample(number: int, task: Task) -> Sample:
@@ -56,5 +58,5 @@ def test_sleepers_come_first_and_all_others_stay_as_they_were() -> None:
         FunctionCheckTask("def f(): pass", "f", check="def check(f): time.sleep(30)"),
         UnittestTask("", TESTS),
     ]
-    ordered = sleepers_first(range(len(tasks)), lambda number: sample(number, tasks[number]))
+    ordered = longest_first(range(len(tasks)), lambda number: sample(number, tasks[number]))
     assert ordered == [5, 3, 1, 4, 0, 2, 6]
