@@ -13,6 +13,8 @@ __all__ = ["main"]
 
 # Read by pydantic: looking for plugins reads the metadata of every package there is. Cupel has none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# Read by gRPC when it is imported: else it tells people at Ctrl-C how a stream of its own ended.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 # Python's last act is to look for garbage among all that was imported: 0.15 s.
 atexit.register(gc.freeze)
 
