@@ -17,6 +17,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 # Python's last act is to look for garbage among all that was imported: 0.15 s.
 atexit.register(gc.freeze)
+# Imports make many objects that stay, samples make few cycles: to look for those each 700 objects is to look in vain.
+gc.set_threshold(10_000)
 
 _COMMANDS = ("evaluate",)
 """Modules of this package; each has its command as `command`."""

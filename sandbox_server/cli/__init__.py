@@ -22,6 +22,8 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 # Python's last act is to look for garbage among all that was imported: 0.15 s for which a run waits.
 atexit.register(gc.freeze)
+# Imports make many objects that stay, samples make few cycles: to look for those each 700 objects is to look in vain.
+gc.set_threshold(10_000)
 
 __all__ = ["main"]
 

@@ -61,7 +61,9 @@ def test_an_address_that_is_refused_ends_with_usage(address: str) -> None:
 
 
 def test_an_interpreter_that_is_not_there_ends_without_a_sandbox() -> None:
-    result = CliRunner().invoke(main, ["serve", "--python", "/nowhere/python", "--listen", "127.0.0.1:0"])
+    result = CliRunner().invoke(
+        main, ["serve", "--runtime", "local", "--python", "/nowhere/python", "--listen", "127.0.0.1:0"]
+    )
     assert result.exit_code == 4
     assert "/nowhere/python" in result.output
 
@@ -72,7 +74,7 @@ def test_walls_that_are_missing_end_without_a_sandbox_and_say_what_to_do(
     fake = Path(__file__).parent / "runtimes" / "fake_agent.py"
     monkeypatch.setattr(LocalOptions, "command", property(lambda options: (str(options.python), str(fake))))
     monkeypatch.setenv("CUPEL_SANDBOX_HIDDEN_PATHS", "no-network")
-    result = CliRunner().invoke(main, ["serve", "--listen", "127.0.0.1:0"])
+    result = CliRunner().invoke(main, ["serve", "--runtime", "local", "--listen", "127.0.0.1:0"])
     assert result.exit_code == 4
     assert "network_namespace" in result.output
     assert "--allow-weak-isolation" in result.output
