@@ -137,6 +137,27 @@ def usage(pids: Iterable[int], zygote_bytes: int, *, with_memory: bool) -> TreeU
     return TreeUsage(cpu_s, threads, processes, memory + shared)
 
 
+def proportional_bytes(pids: Iterable[int], zygote_bytes: int) -> int:
+    """Adds up the memory of processes, each page once however many of them share it; -1 where that is not told.
+
+    Costs a walk through each one's page tables, a hundred times what `usage` costs.
+
+    Args:
+        pids: The processes.
+        zygote_bytes: The anonymous memory that the first had when it was forked.
+    """
+    memory = 0
+    for pid in pids:
+        rollup = _read("/proc/%d/smaps_rollup" % pid)
+        if "Pss_Anon:" not in rollup:
+            if os.path.exists("/proc/%d" % pid):
+                return -1
+            continue  # it ended meanwhile
+        memory += _kibibytes(rollup, "Pss_Anon:") + _kibibytes(rollup, "Pss_Shmem:")
+    # What is shared with the zygote and its other cells counts in part only, and for all of these processes but once.
+    return max(0, memory - zygote_bytes) if memory >= zygote_bytes else memory
+
+
 def _kibibytes(status: str, name: str) -> int:
     start = status.find(name)
     if start < 0:

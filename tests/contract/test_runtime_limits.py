@@ -205,3 +205,24 @@ async def test_samples_at_their_limits_do_not_cost_their_neighbours(bench: Bench
     honest = await asyncio.gather(*(bench.printed(f"print(sum(range({n})))") for n in range(40)))
     assert honest == [f"{sum(range(n))}\n" for n in range(40)]
     assert None not in [facts.limit for facts in await asyncio.gather(*running)]
+
+
+async def test_memory_that_processes_share_counts_once(walled: Bench) -> None:
+    """Twelve forks of a process with 60 MiB have 60 MiB, not 720."""
+    if walled.way.name.startswith("docker-runsc"):
+        pytest.skip("gVisor does not tell what processes share")
+    source = (
+        "import os, time\n"
+        "data = bytearray(os.urandom(1 << 20)) * 60\n"
+        "children = []\n"
+        "for _ in range(12):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        time.sleep(0.5)\n"
+        "        os._exit(0)\n"
+        "    children.append(child)\n"
+        "print(sum(os.waitpid(child, 0)[1] for child in children))\n"
+    )
+    facts = await walled.script(source, processes=32)
+    assert facts.limit is None
+    assert facts.stdout.head == b"0\n"

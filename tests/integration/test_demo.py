@@ -28,6 +28,8 @@ def evaluate(folder: Path, *words: str) -> dict[str, Any]:
         "evaluate",
         "--dataset",
         "demo",
+        "--runtime",
+        "local",
         "--allow-weak-isolation",
     ]
     done = subprocess.run(

@@ -43,6 +43,7 @@ class AgentContainer(Worker):
         self._engine = engine
         self._container = container
         self._creating: asyncio.Task[str] | None = None
+        self._attaching: asyncio.Task[socket.socket] | None = None
         self._connection: socket.socket | asyncio.StreamWriter | None = None
         self.container_id = ""
         self.ended = False
@@ -57,7 +58,8 @@ class AgentContainer(Worker):
         # Whoever waits may be cancelled; the engine creates it all the same, and `_remove` must know its id.
         self._creating = asyncio.create_task(self._engine.create(self._container))
         self.container_id = await asyncio.shield(self._creating)
-        self._connection = connection = await self._engine.attach(self.container_id)
+        self._attaching = asyncio.create_task(self._engine.attach(self.container_id))
+        self._connection = connection = await asyncio.shield(self._attaching)
         streams = await open_streams(connection, STREAM_BUFFER_BYTES)
         self._connection = streams[1]
         await self._engine.start(self.container_id)
@@ -81,5 +83,13 @@ class AgentContainer(Worker):
             _log.warning("container_not_removed", worker=self.name, error=str(error))
         finally:
             self.ended = True
-            if self._connection is not None:
-                self._connection.close()
+            await self._close_connection()
+
+    async def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        elif self._attaching is not None:
+            # Whoever waited for it was cancelled.
+            await asyncio.wait({self._attaching})
+            if self._attaching.exception() is None:
+                self._attaching.result().close()
