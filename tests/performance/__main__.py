@@ -27,7 +27,7 @@ _MEMORY_SAMPLES = 20_000
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of throughput.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds of throughput.")
 @click.option("--samples", type=click.IntRange(1), help="Samples of a measurement. [default: 1640 of throughput]")
 @click.option("--only", type=click.Choice(SECTIONS), multiple=True, help="Measure only this; may be repeated.")
 @click.option("--memory", "with_memory", is_flag=True, help="Measure memory too, over 20,000 samples.")
