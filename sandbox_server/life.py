@@ -133,12 +133,13 @@ async def _live(
 
 def ready_line(addresses: Sequence[str], settings: Settings, runtime: Runtime) -> str:
     """Returns the line that tells a person that the server is ready, and what it lacks."""
-    _, walls = runtime.describe()
+    environments, walls = runtime.describe()
+    names = ", ".join(environment.name for environment in environments)
     missing = [wall.name for wall in walls if not wall.standing]
     state = f"MISSING {', '.join(missing)}" if missing else "all"
     return (
         f"listening on {', '.join(addresses)}, {settings.slots} slots, "
-        f"environment {settings.environment}, walls: {state}"
+        f"runtime {runtime.name}, environments: {names}, walls: {state}"
     )
 
 

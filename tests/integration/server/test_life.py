@@ -38,7 +38,7 @@ async def start_process() -> AsyncIterator[Any]:
         assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
         assert line.startswith("listening on "), line
-        assert "2 slots, environment local, walls: MISSING reality" in line
+        assert "2 slots, runtime simulated, environments: local, walls: MISSING reality" in line
         return process, line.removeprefix("listening on ").split(",")[0]
 
     yield start
