@@ -79,7 +79,7 @@ images-lock:  ## Pin the packages of all images, with hashes
 	$(PYTHON) -m venv "$$folder"; "$$folder/bin/pip" install --quiet --disable-pip-version-check uv; \
 	for from in deploy/images/*/requirements*.in; do \
 	  echo "$${from%.in}.lock"; \
-	  "$$folder/bin/uv" pip compile --quiet --no-config --default-index https://pypi.org/simple $(UPGRADE) \
+	  "$$folder/bin/uv" pip compile --quiet --no-config $(UPGRADE) \
 	    --generate-hashes --no-annotate --no-header --python-version 3.11.2 --python-platform x86_64-manylinux_2_28 \
 	    "$$from" --output-file "$${from%.in}.lock" > /dev/null; \
 	done
