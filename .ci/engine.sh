@@ -18,7 +18,7 @@ engine_up() {
 {"runtimes": {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--network=none", "--platform=ptrace", "--ignore-cgroups"]}}}
 JSON
   # A pid file that another engine left when the machine was saved would keep this one from starting.
-  rm -f /var/run/docker.pid
+  pgrep -x dockerd >/dev/null || rm -f /var/run/docker.pid
   dockerd --config-file "$engine_state/daemon.json" >"$engine_state/log" 2>&1 &
   engine_pid=$!
   trap engine_down EXIT

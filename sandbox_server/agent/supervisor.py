@@ -30,6 +30,8 @@ _SAMPLED_ASLEEP_LOOK_S = 0.05
 _LONGEST_WAITING_FACTOR = 3.0
 _EXACT_LOOK_FACTOR = 10.0
 """How many times what an exact look at memory took passes before the next: it may cost a tenth of a CPU."""
+_LONGEST_EXACT_PAUSE_S = 0.5
+"""And no longer than this: meanwhile a sample may make its own what its processes shared."""
 _CHUNK_BYTES = 1 << 18
 _MESSAGE_BYTES = 1 << 16
 _MESSAGES_A_TURN = 64
@@ -237,7 +239,7 @@ class Run:
                 return
             exact = tree.proportional_bytes(pids, zygote_bytes)
             took = time.monotonic() - began
-            self._next_exact_look = began + _EXACT_LOOK_FACTOR * took
+            self._next_exact_look = began + min(_EXACT_LOOK_FACTOR * took, _LONGEST_EXACT_PAUSE_S)
             memory_bytes = exact if exact >= 0 else memory_bytes
         self._peak_memory_bytes = max(self._peak_memory_bytes, memory_bytes + disk_bytes)
         if memory_bytes + disk_bytes > self._limits["memory_bytes"]:
