@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import weakref
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,6 +12,8 @@ import structlog
 
 from sandbox_server.environments import Profiles
 from sandbox_server.errors import ImageError, WorkerError, WorkerStartError
+from sandbox_server.images.definition import parse_json
+from sandbox_server.images.errors import DefinitionError
 from sandbox_server.model import Isolation, Limits
 from sandbox_server.runtimes.docker import labels
 from sandbox_server.runtimes.docker.container import AgentContainer
@@ -25,6 +26,7 @@ from sandbox_server.runtimes.pool import PoolPolicy, WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sandbox_server.images.definition import Definition
     from sandbox_server.model import Environment, Facts, Sample, SyntaxFault, Wall
     from sandbox_server.runtimes.base import OnActivity
     from sandbox_server.runtimes.docker.engine import EngineFacts, Image
@@ -205,7 +207,7 @@ class DockerRuntime:
     def _place(self, image: Image, facts: EngineFacts) -> _Place:
         options = self._options
         definition = definition_of(image)
-        profiles: Mapping[str, Sequence[str]] = definition.get("profiles", {}) if options.preload else {}
+        profiles: Mapping[str, Sequence[str]] = definition.profiles if options.preload else {}
         cells = options.policy.hello.cells
         memory = options.memory_bytes or int(facts.memory_bytes * _MEMORY_SHARE)
         many = Shape("cells", memory, cells * options.processes_per_cell + _HEADROOM_PROCESSES, options.oci_runtime)
@@ -217,7 +219,7 @@ class DockerRuntime:
         )
 
         def launcher(shape: Shape) -> Any:
-            container = worker_container(image.digest, definition["interpreter"], self._owner, shape, facts)
+            container = worker_container(image.digest, definition.interpreter, self._owner, shape, facts)
 
             def launch(
                 *, on_anomaly: Callable[[Worker, str], None], on_lost: Callable[[Worker, str], None]
@@ -288,28 +290,23 @@ def chosen(images: Sequence[Image], options: DockerOptions) -> dict[str, Image]:
     return {name: newest[name] for name in names if name not in old}
 
 
-def default_limits(definition: Mapping[str, Any], maximum: Limits) -> dict[str, Any]:
+def default_limits(definition: Definition, maximum: Limits) -> dict[str, Any]:
     """Returns the limits that an environment's definition gives, by the fields of `Limits`, none above the maximum."""
     limits: dict[str, Any] = {}
-    for name, value in definition.get("limits", {}).items():
+    for name, value in definition.limits.items():
         is_time = name.endswith("_s")
         known = name.removesuffix("_s") if is_time else name
         limits[known] = min(timedelta(seconds=value) if is_time else value, getattr(maximum, known))
     return limits
 
 
-def definition_of(image: Image) -> dict[str, Any]:
+def definition_of(image: Image) -> Definition:
     """Returns what an image says of its environment.
 
     Raises:
         ImageError: It says nothing that can be used.
     """
     try:
-        definition = json.loads(image.labels[labels.DEFINITION])
-        if isinstance(definition, dict) and isinstance(definition["interpreter"], str):
-            return definition
-    except (KeyError, ValueError):
-        pass
-    raise ImageError(
-        f"{image.reference} has no usable label {labels.DEFINITION}; `cupel-sandbox images build` makes images that do"
-    )
+        return parse_json(image.labels.get(labels.DEFINITION, ""), f"label {labels.DEFINITION} of {image.reference}")
+    except DefinitionError as error:
+        raise ImageError(f"{error}. `cupel-sandbox images build` makes images with a label that can be used") from error

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from sandbox_server.errors import ImageError
+from sandbox_server.model import Limits
 from sandbox_server.runtimes.docker import labels
 from sandbox_server.runtimes.docker.engine import Image
-from sandbox_server.runtimes.docker.runtime import DockerOptions, chosen, definition_of
+from sandbox_server.runtimes.docker.runtime import DockerOptions, chosen, default_limits, definition_of
+
+DEFINITION = '{"name": "python", "description": "d", "interpreter": "/python"}'
 
 
-def image(name: str, digest: str = "1", agent: str = "ours", definition: str = '{"interpreter": "/python"}') -> Image:
+def image(name: str, digest: str = "1", agent: str = "ours", definition: str = DEFINITION) -> Image:
     marks = {labels.ENVIRONMENT: name, labels.AGENT: agent, labels.DEFINITION: definition}
     return Image(f"cupel/{name}:latest", digest, marks, created="2026", size=1)
 
@@ -59,16 +63,23 @@ def test_one_that_holds_another_agent_is_left_out_if_nobody_named_it() -> None:
 
 
 def test_a_definition_is_read() -> None:
-    definition = {"interpreter": "/python", "profiles": {"lean": ["json"]}}
-    assert definition_of(image("python", definition=json.dumps(definition))) == definition
+    words = {"name": "p", "description": "d", "interpreter": "/python", "profiles": {"lean": ["json"]}}
+    words["limits"] = {"cpu_time_s": 240, "processes": 5000}
+    definition = definition_of(image("python", definition=json.dumps(words)))
+    assert (definition.interpreter, definition.profiles) == ("/python", {"lean": ["json"]})
+    maximum = Limits(cpu_time=timedelta(seconds=600), processes=1024)
+    assert default_limits(definition, maximum) == {"cpu_time": timedelta(seconds=240), "processes": 1024}
 
 
-@pytest.mark.parametrize("definition", ["", "{", "[]", "null", "{}", '{"interpreter": 1}', '"text"'])
+@pytest.mark.parametrize(
+    "definition",
+    ["", "{", "[]", "null", "{}", '{"interpreter": 1}', '"text"', DEFINITION[:-1] + ', "limits": {"speed": 1}}'],
+)
 def test_a_definition_that_says_nothing_useful(definition: str) -> None:
-    with pytest.raises(ImageError, match=r"cupel/python:latest has no usable label io.cupel.definition"):
+    with pytest.raises(ImageError, match=r"label io\.cupel\.definition of cupel/python:latest"):
         definition_of(image("python", definition=definition))
 
 
 def test_an_image_without_a_definition() -> None:
-    with pytest.raises(ImageError, match="no usable label"):
+    with pytest.raises(ImageError, match=r"label io\.cupel\.definition of cupel/x:latest"):
         definition_of(Image("cupel/x:latest", "1", {labels.ENVIRONMENT: "x"}, "2026", 1))
